@@ -1,0 +1,59 @@
+# `make help` lists the targets. Each does its own set-up.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run test lint proof soak bench wheel lock docs clean
+
+# PYTHON=/path/to/python3.12 chooses the interpreter that makes .venv.
+export PYTHON
+PY := .venv/bin/python
+# ARGS goes to the command at the end of a target: make test ARGS='-k purchases'
+ARGS ?=
+WORKERS ?= auto
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## make .venv with the locked packages and .venv/bin/tidings
+	@requirements/install run
+
+setup-test:
+	@requirements/install test
+
+run: setup ## serve on http://127.0.0.1:8080 with SQLite in ./data and a demonstration account
+	@exec .venv/bin/tidings serve --demo $(ARGS)
+
+test: lint ## every test, on SQLite and PostgreSQL (under 15 minutes on 2 cores)
+	@tests/setup/chromium.sh
+	@echo "tidings: tests"
+	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+
+lint: setup-test ## ruff and mypy
+	@echo "tidings: ruff"
+	@$(PY) -m ruff check --quiet .
+	@echo "tidings: mypy"
+	@$(PY) -m mypy --no-error-summary
+
+proof: setup-test ## the kill, fault, race and fuzz rigs at their CI figures (under 30 minutes)
+	@echo "tidings: proof, at its CI figures"
+	@TIDINGS_PROOF=ci $(PY) -m pytest -q tests/proof $(ARGS)
+
+soak: setup-test ## the same rigs at their release figures (hours)
+	@echo "tidings: proof, at its release figures"
+	@TIDINGS_PROOF=release $(PY) -m pytest -q tests/proof $(ARGS)
+
+bench: setup-test ## the benchmarks, each against its limit measured in the same run
+	@$(PY) -m bench $(ARGS)
+
+wheel: setup ## build the wheel into dist/
+	@$(PY) -m pip --disable-pip-version-check wheel --quiet --no-index --no-deps --no-build-isolation \
+		--wheel-dir dist .
+	@ls dist/*.whl
+
+lock: ## write requirements/*.txt anew from the .in files (needs uv)
+	@requirements/lock $(ARGS)
+
+docs: setup-test ## write the generated pages of docs/ anew
+	@$(PY) -m tests.house.write
+
+clean: ## remove what building and testing left; .venv and data stay
+	@rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
+	@find . -path ./.venv -prune -o -path ./node_modules -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

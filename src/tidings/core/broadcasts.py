@@ -1,0 +1,189 @@
+"""Broadcasts: one email to many, written, scheduled, and later counted. Owns `broadcasts`."""
+
+import re
+
+import msgspec
+
+from tidings.core import counters
+from tidings.errors import Conflict, Invalid, NotFound
+from tidings.store.tx import Rx, Tx
+
+PAGE = 50
+SUBJECT_MAX = 998
+LAYOUT = "Text only"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+_TEXTS = (
+    "subject, description, content, visibility, published_at, send_at, thumbnail_alt, thumbnail_url,"
+    " email_address, email_layout_template"
+)
+_COLUMNS = f"id, status, {_TEXTS}, recipients, opens, clicks, total_clicks, unsubscribes, settled, created_at"
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """What an owner writes; times in epoch ms. `send_at` None keeps it a draft."""
+
+    subject: str | None = None
+    description: str | None = None
+    content: str | None = None
+    visibility: str = "private"
+    published_at: int | None = None
+    send_at: int | None = None
+    thumbnail_alt: str | None = None
+    thumbnail_url: str | None = None
+    email_address: str | None = None
+    email_layout_template: str | None = None
+
+
+class Broadcast(msgspec.Struct, frozen=True):
+    """One broadcast with its numbers: `settled` recipients of `recipients` are done."""
+
+    id: int
+    status: str
+    subject: str | None
+    description: str | None
+    content: str | None
+    visibility: str
+    published_at: int
+    send_at: int | None
+    thumbnail_alt: str | None
+    thumbnail_url: str | None
+    email_address: str
+    email_layout_template: str
+    recipients: int
+    opens: int
+    clicks: int
+    total_clicks: int
+    unsubscribes: int
+    settled: int
+    created_at: int
+
+
+def create(
+    tx: Tx, draft: Draft, sender: str, *, given_id: int | None = None, status: str | None = None
+) -> Broadcast:
+    """Write a broadcast; with a `send_at` it is scheduled, and due at once when that is past."""
+    values = _checked(tx, draft, sender)
+    names = {"account_id": tx.account_id, "now": tx.now, **values}
+    names["status"] = status or _status(draft.send_at)
+    columns = "account_id, status, recipients, opens, clicks, total_clicks, unsubscribes, settled, created_at"
+    places = ":account_id, :status, 0, 0, 0, 0, 0, 0, :now"
+    texts = ", ".join(":" + one.strip() for one in _TEXTS.split(","))
+    if given_id:
+        names["id"] = given_id
+        columns, places = "id, " + columns, ":id, " + places
+    row = tx.one(
+        f"INSERT INTO broadcasts ({columns}, updated_at, {_TEXTS}) VALUES ({places}, :now, {texts})"  # noqa: S608
+        " RETURNING id",
+        **names,
+    )
+    assert row is not None  # noqa: S101 (RETURNING)
+    counters.count(tx, "broadcasts", 0, "", row[0], +1)
+    tx.wake()
+    return find(tx, row[0])
+
+
+def update(tx: Tx, broadcast_id: int, draft: Draft, sender: str) -> Broadcast:
+    """Change a broadcast that has not begun to be sent."""
+    current = find(tx, broadcast_id)
+    if current.status not in ("draft", "scheduled"):
+        raise Conflict("Broadcast can't be changed once it is being sent")
+    sets = ", ".join(f"{one.strip()} = :{one.strip()}" for one in _TEXTS.split(","))
+    changed = tx.run(
+        f"UPDATE broadcasts SET {sets}, status = :status, updated_at = :now"  # noqa: S608 (our columns)
+        " WHERE account_id = :account_id AND id = :id AND status IN ('draft', 'scheduled')",
+        account_id=tx.account_id,
+        id=broadcast_id,
+        status=_status(draft.send_at),
+        now=tx.now,
+        **_checked(tx, draft, sender),
+    )
+    if not changed:
+        raise Conflict("Broadcast can't be changed once it is being sent")
+    tx.wake()
+    return find(tx, broadcast_id)
+
+
+def delete(tx: Tx, broadcast_id: int) -> None:
+    """Delete a broadcast; one that is being sent must be stopped first."""
+    current = find(tx, broadcast_id)
+    if current.status == "sending":
+        raise Conflict("Broadcast can't be deleted while it is being sent")
+    gone = tx.run(
+        "DELETE FROM broadcasts WHERE account_id = :account_id AND id = :id AND status <> 'sending'",
+        account_id=tx.account_id,
+        id=broadcast_id,
+    )
+    if gone:
+        counters.count(tx, "broadcasts", 0, "", broadcast_id, -1)
+
+
+def find(rx: Rx, broadcast_id: int) -> Broadcast:
+    """Return one broadcast, or raise NotFound."""
+    row = rx.one(
+        f"SELECT {_COLUMNS} FROM broadcasts WHERE account_id = :account_id AND id = :id",  # noqa: S608
+        account_id=rx.account_id,
+        id=broadcast_id,
+    )
+    if row is None:
+        raise NotFound("broadcast")
+    return Broadcast(*row)
+
+
+def taken(rx: Rx, broadcast_id: int) -> bool:
+    """Say whether a broadcast of any account has this id: ids are one row of numbers over all accounts."""
+    return rx.one("SELECT 1 FROM broadcasts WHERE id = :id", id=broadcast_id) is not None
+
+
+def with_subject(rx: Rx, subject: str) -> list[Broadcast]:
+    """Return the broadcasts of this subject, oldest first, two at most: a second makes it ambiguous."""
+    rows = rx.all(
+        f"SELECT {_COLUMNS} FROM broadcasts WHERE account_id = :account_id"  # noqa: S608 (our columns)
+        " AND subject = :subject ORDER BY id LIMIT 2",
+        account_id=rx.account_id,
+        subject=subject,
+    )
+    return [Broadcast(*row) for row in rows]
+
+
+def page(rx: Rx, *, newest_first: bool, number: int) -> list[Broadcast]:
+    """Return one page of broadcasts."""
+    offset = (number - 1) * PAGE
+    place = counters.locate(rx, "broadcasts", 0, counters.ANY, offset, newest_first=newest_first)
+    if place is None:
+        return []
+    edge = counters.edge(place, newest_first=newest_first)
+    order = "id <= :edge ORDER BY id DESC" if newest_first else "id >= :edge ORDER BY id"
+    rows = rx.all(
+        f"SELECT {_COLUMNS} FROM broadcasts WHERE account_id = :account_id AND {order}"  # noqa: S608
+        " LIMIT :limit OFFSET :skip",
+        account_id=rx.account_id,
+        edge=edge,
+        limit=PAGE,
+        skip=place[1],
+    )
+    return [Broadcast(*row) for row in rows]
+
+
+def _status(send_at: int | None) -> str:
+    return "draft" if send_at is None else "scheduled"
+
+
+def _checked(tx: Tx, draft: Draft, sender: str) -> dict[str, object]:
+    address = draft.email_address or sender
+    if address.casefold() != sender.casefold():
+        raise Invalid("email_address", "must be a sending address of the account")
+    subject = _CONTROL.sub(" ", draft.subject).strip() if draft.subject else None
+    if subject and len(subject) > SUBJECT_MAX:
+        raise Invalid("Subject", f"is too long (maximum is {SUBJECT_MAX} characters)")
+    values = {one.strip(): getattr(draft, one.strip()) for one in _TEXTS.split(",")}
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name] = value.replace("\0", "")
+    return {
+        **values,
+        "subject": subject,
+        "published_at": draft.published_at if draft.published_at is not None else tx.now,
+        "email_address": sender,
+        "email_layout_template": draft.email_layout_template or LAYOUT,
+    }

@@ -1,0 +1,106 @@
+"""Composing: from a claimed delivery to the message that its person gets. Owns no table."""
+
+import html
+import re
+
+from tidings.core import accounts, forms, subscribers, subscriptions
+from tidings.core.deliveries import Delivery, Letter
+from tidings.errors import NotFound, Problem
+from tidings.mail import address, message, render
+from tidings.store.tx import Rx
+from tidings.tokens import Links
+
+SUBJECT = "Please confirm your subscription"
+GREETING = (
+    "{% if subscriber.first_name != blank %}Hello {{ subscriber.first_name }},{% else %}Hello,{% endif %}"
+)
+_TAGS = re.compile(r"<[^>]*>")
+_BLANK = re.compile(r"\n{3,}")
+
+HTML = f"""<p>{GREETING}</p>
+<p>Please confirm that you want to hear from <strong>{{{{ account.name }}}}</strong>.
+You, or somebody who knows your address, entered it in the form “{{{{ form.title }}}}”.</p>
+<p><a href="{{{{ confirmation_url }}}}" style="display:inline-block;padding:12px 20px;border-radius:6px;\
+background:#1d4ed8;color:#ffffff;text-decoration:none;font-weight:600">Confirm your subscription</a></p>
+<p style="color:#555555;font-size:14px">If the button does not work, open this address:<br>
+<a href="{{{{ confirmation_url }}}}">{{{{ confirmation_url }}}}</a></p>
+<p style="color:#555555;font-size:14px">If it was not you, do nothing: you will not hear from us again.</p>
+"""
+PAGE = '<!doctype html><html><body style="font:16px/1.5 sans-serif;color:#1a1a1a">{}</body></html>'
+TEXT = f"""{GREETING}
+
+Please confirm that you want to hear from {{{{ account.name }}}}.
+You, or somebody who knows your address, entered it in the form "{{{{ form.title }}}}".
+
+Confirm your subscription:
+{{{{ confirmation_url }}}}
+
+If it was not you, do nothing: you will not hear from us again.
+"""
+
+
+class Unfit(Problem):
+    """This delivery can never be composed; the message says why."""
+
+
+def letter(rx: Rx, delivery: Delivery, links: Links) -> Letter:
+    """Compose a delivery of the account at hand, or raise Unfit."""
+    kind, _, rest = delivery.occasion.partition(":")
+    if kind != "confirm":
+        raise Unfit(f"nothing is known of the occasion {kind}")
+    try:
+        return _confirmation(rx, delivery, int(rest.partition(":")[0]), links)
+    except NotFound as problem:
+        raise Unfit(problem.message) from problem
+    except ValueError as problem:
+        raise Unfit(f"the content cannot be made into a message: {problem}") from problem
+
+
+def _confirmation(rx: Rx, delivery: Delivery, subscription_id: int, links: Links) -> Letter:
+    subscription = subscriptions.get(rx, subscription_id)
+    who = subscribers.get(rx, subscription.subscriber_id)
+    form = forms.find(rx, subscription.ref_id)
+    account = accounts.get(rx)
+    url = links.confirm(rx.account_id, subscription_id, delivery.created_at)
+    values = {
+        "subscriber": {"first_name": who.first_name, "email_address": who.email, **who.fields},
+        "account": {"name": account.name or account.primary_email},
+        "form": {"title": form.title, "name": form.name},
+        "confirmation_url": url,
+    }
+    source = form.confirmation_html or HTML
+    body = render.compile(source, html=True).render(values)
+    if url not in html.unescape(body):
+        body += f'<p><a href="{html.escape(url)}">Confirm your subscription</a></p>'
+    text = _plain(body) if form.confirmation_html else render.compile(TEXT, html=False).render(values)
+    subject = render.compile(form.confirmation_subject or SUBJECT, html=False).render(values)
+    # The same id at every attempt: whoever gets it twice sees one mail.
+    domain = account.primary_email.rpartition("@")[2]
+    made = message.Message(
+        from_name=account.name,
+        from_address=account.primary_email,
+        to_name=who.first_name or "",
+        to_address=who.email,
+        reply_to=None,
+        subject=subject,
+        text=text,
+        html=PAGE.format(body),
+        message_id=f"{delivery.account_id}.{delivery.id}.{delivery.created_at}@{domain}",
+        date_ms=delivery.created_at,
+        headers=(("Auto-Submitted", "auto-generated"),),
+    )
+    return Letter(
+        delivery,
+        address.with_ascii_domain(account.primary_email),
+        address.with_ascii_domain(who.email),
+        subject,
+        message.build(made),
+        message.needs_smtputf8(made),
+    )
+
+
+def _plain(body: str) -> str:
+    """Return the text part of an owner's HTML: links keep their address."""
+    linked = re.sub(r'<a\b[^>]*href="([^"]*)"[^>]*>(.*?)</a>', r"\2 ( \1 )", body, flags=re.S | re.I)
+    broken = re.sub(r"<(br|/p|/div|/h[1-6]|/li)\b[^>]*>", "\n", linked, flags=re.I)
+    return _BLANK.sub("\n\n", html.unescape(_TAGS.sub("", broken))).strip() + "\n"

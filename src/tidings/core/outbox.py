@@ -1,0 +1,62 @@
+"""The Outbox: mail that is kept here because no provider is set. Owns `outbox`."""
+
+import msgspec
+
+from tidings.store.tx import Rx, Tx
+
+KEPT = 1_000
+PAGE = 50
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One kept mail."""
+
+    id: int
+    recipient: str
+    subject: str
+    created_at: int
+
+
+def keep(tx: Tx, delivery_id: int, recipient: str, subject: str, raw: bytes) -> None:
+    """Keep a mail; the same delivery twice is kept once, and only the newest 1,000 stay."""
+    row = tx.one(
+        "INSERT INTO outbox (account_id, delivery_id, recipient, subject, raw, created_at)"
+        " VALUES (:account_id, :delivery_id, :recipient, :subject, :raw, :now)"
+        " ON CONFLICT (account_id, delivery_id) DO NOTHING RETURNING id",
+        account_id=tx.account_id,
+        delivery_id=delivery_id,
+        recipient=recipient,
+        subject=subject,
+        raw=raw,
+        now=tx.now,
+    )
+    if row is None:
+        return
+    tx.run(
+        "DELETE FROM outbox WHERE account_id = :account_id AND id <= (SELECT id FROM outbox"
+        " WHERE account_id = :account_id ORDER BY id DESC LIMIT 1 OFFSET :kept)",
+        account_id=tx.account_id,
+        kept=KEPT,
+    )
+
+
+def newest(rx: Rx, number: int = 1) -> list[Kept]:
+    """Return one page of kept mail, newest first; at most 1,000 rows are there."""
+    rows = rx.all(
+        "SELECT id, recipient, subject, created_at FROM outbox WHERE account_id = :account_id"
+        " ORDER BY id DESC LIMIT :limit OFFSET :skip",
+        account_id=rx.account_id,
+        limit=PAGE,
+        skip=(number - 1) * PAGE,
+    )
+    return [Kept(*row) for row in rows]
+
+
+def raw(rx: Rx, mail_id: int) -> bytes | None:
+    """Return a kept mail as it would have gone over the wire."""
+    row = rx.one(
+        "SELECT raw FROM outbox WHERE account_id = :account_id AND id = :id",
+        account_id=rx.account_id,
+        id=mail_id,
+    )
+    return bytes(row[0]) if row else None

@@ -1,0 +1,286 @@
+"""Subscriptions: one person in one form, sequence or tag.
+
+Owns `subscriptions`. A person has at most one for each subscribable. Unsubscribing ends
+those of forms and sequences, which then show as cancelled; a removed tag is gone.
+Invariant: `subscriber_state` equals the subscriber's state.
+"""
+
+import msgspec
+
+from tidings.core import counters, events, subscribers
+from tidings.core.events import Origin
+from tidings.core.subscribers import Subscriber
+from tidings.errors import NotFound
+from tidings.store.tx import Rx, Tx
+
+KINDS = ("form", "sequence", "tag")
+PAGE = 50
+_JOINED = {"form": "form_subscribe", "sequence": "course_subscribe", "tag": "tag_add"}
+
+_COLUMNS = (
+    "id, subscriber_id, form_id, sequence_id, tag_id, subscriber_state, source, referrer,"
+    " created_at, ended_at"
+)
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """One subscription; `kind` is form, sequence or tag, `ref_id` the id of that thing."""
+
+    id: int
+    subscriber_id: int
+    kind: str
+    ref_id: int
+    subscriber_state: str
+    source: str | None
+    referrer: str | None
+    created_at: int
+    ended_at: int | None = None
+
+    @property
+    def state(self) -> str:
+        """What it shows: cancelled once ended, else the subscriber's state."""
+        return "cancelled" if self.ended_at is not None else self.subscriber_state
+
+
+# One text for each kind: the names come from KINDS, never from outside.
+_START = {
+    kind: (
+        f"INSERT INTO subscriptions (account_id, subscriber_id, {kind}_id, subscriber_state, source,"  # noqa: S608
+        " referrer, confirmations, created_at) VALUES (:account_id, :subscriber_id, :ref_id, :state,"
+        " :source, :referrer, :asked, :now)"
+        f" ON CONFLICT (account_id, {kind}_id, subscriber_id) WHERE {kind}_id IS NOT NULL"
+        " DO NOTHING RETURNING id"
+    )
+    for kind in KINDS
+}
+_FIND = {
+    kind: (
+        f"SELECT {_COLUMNS} FROM subscriptions WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
+        " AND subscriber_id = :subscriber_id"
+    )
+    for kind in KINDS
+}
+_END = {
+    kind: (
+        f"UPDATE subscriptions SET ended_at = :now WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
+        " AND subscriber_id = :subscriber_id AND ended_at IS NULL"
+    )
+    for kind in KINDS
+}
+_PAGE = {
+    (kind, one_state, newest_first): (
+        f"SELECT {_COLUMNS} FROM subscriptions WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
+        + (" AND subscriber_state = :state" if one_state else "")
+        + (" AND id <= :edge ORDER BY id DESC" if newest_first else " AND id >= :edge ORDER BY id")
+        + " LIMIT :limit OFFSET :skip"
+    )
+    for kind in KINDS
+    for one_state in (False, True)
+    for newest_first in (False, True)
+}
+
+
+def start(
+    tx: Tx, who: Subscriber, kind: str, ref_id: int, origin: Origin, *, newcomer: bool = False, asked: int = 0
+) -> Subscription:
+    """Let a person join; record it only when it is new or begins again.
+
+    For a `newcomer`, who has just been made, nothing is looked up first. Otherwise the
+    look keeps a known subscription from using up an id with each call. `asked` is how many
+    confirmations are being asked for with it.
+    """
+    known = None if newcomer else find(tx, who.id, kind, ref_id)
+    if known is not None:
+        return _restart(tx, who, known, origin)
+    source, referrer = origin.source or None, origin.referrer or None
+    row = tx.one(
+        _START[kind],
+        account_id=tx.account_id,
+        subscriber_id=who.id,
+        ref_id=ref_id,
+        state=who.state,
+        source=source,
+        referrer=referrer,
+        asked=asked,
+        now=tx.now,
+    )
+    if row is not None:
+        counters.count(tx, kind, ref_id, who.state, row[0], +1)
+        joined = Subscription(row[0], who.id, kind, ref_id, who.state, source, referrer, tx.now)
+        events.record(tx, _JOINED[kind], who, who.id, origin, subject_id=ref_id)
+        return joined
+    known = find(tx, who.id, kind, ref_id)
+    assert known is not None  # noqa: S101 (the insert met this row)
+    return _restart(tx, who, known, origin)
+
+
+def _restart(tx: Tx, who: Subscriber, known: Subscription, origin: Origin) -> Subscription:
+    """Let a subscription that was ended begin again; one that lasts stays as it is."""
+    if known.ended_at is None:
+        return known
+    restarted = tx.run(
+        "UPDATE subscriptions SET ended_at = NULL WHERE account_id = :account_id AND id = :id"
+        " AND ended_at IS NOT NULL",
+        account_id=tx.account_id,
+        id=known.id,
+    )
+    if restarted:
+        events.record(tx, _JOINED[known.kind], who, who.id, origin, subject_id=known.ref_id)
+    return msgspec.structs.replace(known, ended_at=None)
+
+
+def find(rx: Rx, subscriber_id: int, kind: str, ref_id: int) -> Subscription | None:
+    """Return a person's subscription to one thing, if there is one."""
+    row = rx.one(_FIND[kind], account_id=rx.account_id, subscriber_id=subscriber_id, ref_id=ref_id)
+    return _subscription(row) if row else None
+
+
+def get(rx: Rx, subscription_id: int) -> Subscription:
+    """Return one subscription, or raise NotFound."""
+    row = rx.one(
+        f"SELECT {_COLUMNS} FROM subscriptions WHERE account_id = :account_id AND id = :id",  # noqa: S608
+        account_id=rx.account_id,
+        id=subscription_id,
+    )
+    if row is None:
+        raise NotFound("subscription")
+    return _subscription(row)
+
+
+def turn(tx: Tx, who: Subscriber, state: str) -> Subscriber:
+    """Put a person and all their subscriptions into another state, with every counter."""
+    before = subscribers.times(tx, who.id)
+    turned = subscribers.turn(tx, who, state)
+    subscribers.recount(tx, who, who.state, before, state)
+    rows = tx.all(
+        "UPDATE subscriptions SET subscriber_state = :state WHERE account_id = :account_id"
+        " AND subscriber_id = :id RETURNING id, form_id, sequence_id, tag_id",
+        state=state,
+        account_id=tx.account_id,
+        id=who.id,
+    )
+    for row_id, *refs in rows:
+        kind, ref_id = _which(refs)
+        counters.count(tx, kind, ref_id, who.state, row_id, -1)
+        counters.count(tx, kind, ref_id, state, row_id, +1)
+    return turned
+
+
+def unsubscribe(tx: Tx, who: Subscriber, origin: Origin) -> Subscriber:
+    """End every form and sequence subscription of a person; tags stay. Twice changes nothing."""
+    if who.state not in ("active", "inactive"):
+        return who
+    gone = turn(tx, who, "cancelled")
+    tx.run(
+        "UPDATE subscriptions SET ended_at = :now WHERE account_id = :account_id AND subscriber_id = :id"
+        " AND tag_id IS NULL AND ended_at IS NULL",
+        now=tx.now,
+        account_id=tx.account_id,
+        id=who.id,
+    )
+    events.record(tx, "subscriber_unsubscribe", gone, who.id, origin)
+    return gone
+
+
+def leave(tx: Tx, who: Subscriber, kind: str, ref_id: int, origin: Origin) -> bool:
+    """Take a person out of one thing; return whether they were in it.
+
+    A tag's subscription is removed, a form's or sequence's is ended.
+    """
+    if kind != "tag":
+        return bool(
+            tx.run(
+                _END[kind],
+                now=tx.now,
+                account_id=tx.account_id,
+                ref_id=ref_id,
+                subscriber_id=who.id,
+            )
+        )
+    row = tx.one(
+        "DELETE FROM subscriptions WHERE account_id = :account_id AND tag_id = :ref_id"
+        " AND subscriber_id = :subscriber_id RETURNING id, subscriber_state",
+        account_id=tx.account_id,
+        ref_id=ref_id,
+        subscriber_id=who.id,
+    )
+    if row is None:
+        return False
+    counters.count(tx, "tag", ref_id, row[1], row[0], -1)
+    events.record(tx, "tag_remove", who, who.id, origin, subject_id=ref_id)
+    return True
+
+
+def confirmed(tx: Tx, subscription_id: int) -> None:
+    """Note the first confirmation of a subscription."""
+    tx.run(
+        "UPDATE subscriptions SET confirmed_at = :now WHERE account_id = :account_id AND id = :id"
+        " AND confirmed_at IS NULL",
+        now=tx.now,
+        account_id=tx.account_id,
+        id=subscription_id,
+    )
+
+
+def next_confirmation(tx: Tx, subscription_id: int) -> int:
+    """Raise and return how many confirmations were asked for a subscription."""
+    row = tx.one(
+        "UPDATE subscriptions SET confirmations = confirmations + 1 WHERE account_id = :account_id"
+        " AND id = :id RETURNING confirmations",
+        account_id=tx.account_id,
+        id=subscription_id,
+    )
+    if row is None:
+        raise NotFound("subscription")
+    return int(row[0])
+
+
+def page(
+    rx: Rx, kind: str, ref_id: int, *, state: str | None, newest_first: bool, number: int
+) -> tuple[int, list[tuple[Subscription, Subscriber]]]:
+    """Return how many subscriptions a thing has, and one page of them with their people."""
+    wanted = state or counters.ANY
+    total = counters.total(rx, kind, ref_id, wanted)
+    offset = (number - 1) * PAGE
+    if offset >= total:
+        return total, []
+    place = counters.locate(rx, kind, ref_id, wanted, offset, newest_first=newest_first)
+    if place is None:
+        return total, []
+    rows = rx.all(
+        _PAGE[kind, state is not None, newest_first],
+        account_id=rx.account_id,
+        ref_id=ref_id,
+        edge=counters.edge(place, newest_first=newest_first),
+        limit=PAGE,
+        skip=place[1],
+        **({"state": state} if state else {}),
+    )
+    listed = [_subscription(row) for row in rows]
+    people = subscribers.by_ids(rx, [one.subscriber_id for one in listed])
+    return total, [(one, people[one.subscriber_id]) for one in listed if one.subscriber_id in people]
+
+
+def tag_ids(rx: Rx, subscriber_id: int) -> list[int]:
+    """Return the ids of a person's tags, in the order they were given."""
+    rows = rx.all(
+        "SELECT tag_id FROM subscriptions WHERE account_id = :account_id AND subscriber_id = :id"
+        " AND tag_id IS NOT NULL ORDER BY id",
+        account_id=rx.account_id,
+        id=subscriber_id,
+    )
+    return [row[0] for row in rows]
+
+
+def _subscription(row: tuple[object, ...]) -> Subscription:
+    row_id, subscriber_id, form_id, sequence_id, tag_id, *rest = row
+    kind, ref_id = _which([form_id, sequence_id, tag_id])
+    return Subscription(row_id, subscriber_id, kind, ref_id, *rest)  # type: ignore[arg-type]
+
+
+def _which(refs: list[object]) -> tuple[str, int]:
+    """Return the kind and id of the one reference that is filled."""
+    for kind, ref_id in zip(KINDS, refs, strict=True):
+        if isinstance(ref_id, int):
+            return kind, ref_id
+    raise AssertionError("a subscription without a subscribable")

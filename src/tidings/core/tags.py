@@ -1,0 +1,148 @@
+"""Tags: words that an owner puts on people. Owns `tags`."""
+
+import re
+import unicodedata
+
+import msgspec
+
+from tidings.core import subscribers, subscriptions
+from tidings.core.events import Origin
+from tidings.errors import Invalid, NotFound
+from tidings.store.tx import Rx, Tx
+
+NAME_MAX = 255
+# More tags than this in one account are a mistake of some integration: the list is sent whole.
+TAGS_MAX = 20_000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class Tag(msgspec.Struct, frozen=True):
+    """One tag."""
+
+    id: int
+    name: str
+    created_at: int
+    updated_at: int
+
+
+def all_tags(rx: Rx) -> dict[int, Tag]:
+    """Return the account's tags by id, in the order of their names."""
+    return rx.remember(_load)
+
+
+def find(rx: Rx, tag_id: int) -> Tag:
+    """Return one tag, or raise NotFound."""
+    row = rx.one(
+        "SELECT id, name, created_at, updated_at FROM tags WHERE account_id = :account_id AND id = :id",
+        account_id=rx.account_id,
+        id=tag_id,
+    )
+    if row is None:
+        raise NotFound("tag")
+    return Tag(*row)
+
+
+def taken(rx: Rx, tag_id: int) -> bool:
+    """Say whether a tag of any account has this id: ids are one row of numbers over all accounts."""
+    return rx.one("SELECT 1 FROM tags WHERE id = :id", id=tag_id) is not None
+
+
+def create(tx: Tx, names: list[str], *, ids: list[int] | None = None) -> list[Tag]:
+    """Make one tag for each name, all or none."""
+    count = tx.one("SELECT COUNT(*) FROM tags WHERE account_id = :account_id", account_id=tx.account_id)
+    if count and count[0] + len(names) > TAGS_MAX:
+        raise Invalid("Name", f"is one too many: an account can have at most {TAGS_MAX} tags")
+    cleaned = [_clean_name(name) for name in names]
+    keys = [_name_key(name) for name in cleaned]
+    if len(set(keys)) < len(keys):
+        raise Invalid("Name", "has already been taken")
+    for key in keys:
+        if tx.one(
+            "SELECT id FROM tags WHERE account_id = :account_id AND name_key = :key",
+            account_id=tx.account_id,
+            key=key,
+        ):
+            raise Invalid("Name", "has already been taken")
+    made = [_insert(tx, name, ids[at] if ids else None) for at, name in enumerate(cleaned)]
+    tx.redefine()
+    return made
+
+
+def rename(tx: Tx, tag_id: int, name: str) -> None:
+    """Give a tag another name; who has it keeps it."""
+    clean = _clean_name(name)
+    other = tx.one(
+        "SELECT id FROM tags WHERE account_id = :account_id AND name_key = :key AND id <> :id",
+        account_id=tx.account_id,
+        key=_name_key(clean),
+        id=tag_id,
+    )
+    if other:
+        raise Invalid("Name", "has already been taken")
+    changed = tx.run(
+        "UPDATE tags SET name = :name, name_key = :key, updated_at = :now"
+        " WHERE account_id = :account_id AND id = :id",
+        name=clean,
+        key=_name_key(clean),
+        now=tx.now,
+        account_id=tx.account_id,
+        id=tag_id,
+    )
+    if not changed:
+        raise NotFound("tag")
+    tx.redefine()
+
+
+def of_subscriber(rx: Rx, subscriber_id: int) -> list[Tag]:
+    """Return a person's tags; raise NotFound for nobody."""
+    subscribers.get(rx, subscriber_id)
+    known = all_tags(rx)
+    return [known[one] for one in subscriptions.tag_ids(rx, subscriber_id) if one in known]
+
+
+def remove(tx: Tx, tag_id: int, subscriber_id: int, origin: Origin) -> Tag:
+    """Take a tag off a person; a tag they never had changes nothing."""
+    who = subscribers.get(tx, subscriber_id)
+    tag = find(tx, tag_id)
+    subscriptions.leave(tx, who, "tag", tag_id, origin)
+    return tag
+
+
+def _load(rx: Rx) -> dict[int, Tag]:
+    rows = rx.all(
+        "SELECT id, name, created_at, updated_at FROM tags WHERE account_id = :account_id"
+        " ORDER BY name_key, id",
+        account_id=rx.account_id,
+    )
+    return {row[0]: Tag(*row) for row in rows}
+
+
+def _insert(tx: Tx, name: str, given: int | None) -> Tag:
+    names = {"account_id": tx.account_id, "name": name, "key": _name_key(name), "now": tx.now}
+    columns = "account_id, name, name_key, created_at, updated_at"
+    values = ":account_id, :name, :key, :now, :now"
+    if given:
+        names["id"] = given
+        columns, values = "id, " + columns, ":id, " + values
+    # Another process may have made the same name since we looked: then this one is late.
+    row = tx.one(
+        f"INSERT INTO tags ({columns}) VALUES ({values})"  # noqa: S608 (our columns)
+        " ON CONFLICT (account_id, name_key) DO NOTHING RETURNING id",
+        **names,
+    )
+    if row is None:
+        raise Invalid("Name", "has already been taken")
+    return Tag(row[0], name, tx.now, tx.now)
+
+
+def _clean_name(name: str) -> str:
+    clean = _CONTROL.sub("", name).strip()
+    if not clean:
+        raise Invalid("Name", "can't be blank")
+    if len(clean) > NAME_MAX:
+        raise Invalid("Name", f"is too long (maximum is {NAME_MAX} characters)")
+    return clean
+
+
+def _name_key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,255 @@
+"""What a file declares, as values: one class for each of its tables.
+
+None is a key that is not in the file: it is left as it is, or becomes the default of what
+is made. `lines` holds the line of each key, and of the table itself under "".
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from tidings.core import forms, subscribers
+from tidings.declare import checks
+from tidings.declare.checks import Check
+
+Ref = int | str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One table of the file."""
+
+    lines: Mapping[str, int]
+
+
+class Account(Entry, frozen=True, kw_only=True):
+    name: str | None = None
+    primary_email: str | None = None
+    plan: str | None = None
+
+
+class Numbered(Entry, frozen=True, kw_only=True):
+    """A table that may give the id of what it declares."""
+
+    id: int | None = None
+
+
+class CustomField(Numbered, frozen=True, kw_only=True):
+    label: str
+
+
+class Tag(Numbered, frozen=True, kw_only=True):
+    name: str
+
+
+class Form(Numbered, frozen=True, kw_only=True):
+    name: str
+    type: str | None = None
+    format: str | None = None
+    confirm: bool | None = None
+    archived: bool | None = None
+    title: str | None = None
+    description: str | None = None
+    sign_up_button_text: str | None = None
+    success_message: str | None = None
+    redirect_url: str | None = None
+
+
+class SequenceEmail(Entry, frozen=True, kw_only=True):
+    """`delay` in ms after the email before."""
+
+    subject: str
+    html: str
+    delay: int
+
+
+class Sequence(Numbered, frozen=True, kw_only=True):
+    name: str
+    hold: bool | None = None
+    repeat: bool | None = None
+    emails: list[SequenceEmail] | None = None
+
+
+class Subscriber(Numbered, frozen=True, kw_only=True):
+    email: str
+    first_name: str | None = None
+    state: str = "active"
+    forms: list[Ref] = []
+    sequences: list[Ref] = []
+    tags: list[Ref] = []
+    fields: Mapping[str, str] = {}
+
+
+class Broadcast(Numbered, frozen=True, kw_only=True):
+    """`send_at` in epoch ms."""
+
+    subject: str
+    html: str | None = None
+    status: str | None = None
+    send_at: int | None = None
+
+
+class Product(Entry, frozen=True, kw_only=True):
+    pid: str
+    lid: str
+    name: str
+    sku: str | None = None
+    unit_price: str = "0.0"
+    quantity: int = 1
+
+
+class Purchase(Entry, frozen=True, kw_only=True):
+    """Amounts are decimal text, `transaction_time` epoch ms."""
+
+    transaction_id: str
+    email: str
+    currency: str = "USD"
+    status: str = "paid"
+    subtotal: str = "0.0"
+    discount: str = "0.0"
+    tax: str = "0.0"
+    shipping: str = "0.0"
+    total: str = "0.0"
+    transaction_time: int | None = None
+    products: list[Product] = []
+
+
+class Webhook(Numbered, frozen=True, kw_only=True):
+    """Of what the event needs, one key at most is given."""
+
+    target_url: str
+    event: str
+    form_id: Ref | None = None
+    sequence_id: Ref | None = None
+    course_id: Ref | None = None
+    tag_id: Ref | None = None
+    product_id: str | None = None
+    initiator_value: str | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole file; `name` is what the file is called in messages."""
+
+    name: str
+    account: Account | None = None
+    custom_fields: list[CustomField] = []
+    tags: list[Tag] = []
+    forms: list[Form] = []
+    sequences: list[Sequence] = []
+    subscribers: list[Subscriber] = []
+    broadcasts: list[Broadcast] = []
+    purchases: list[Purchase] = []
+    webhooks: list[Webhook] = []
+
+    def numbered(self) -> Iterator[tuple[str, list[Numbered]]]:
+        """The tables of the database whose ids a file may give, with the entries that give one."""
+        for name in ("custom_fields", "tags", "forms", "sequences", "subscribers", "broadcasts", "webhooks"):
+            given = [one for one in getattr(self, name) if one.id is not None]
+            if given:
+                yield name, given
+
+
+Keys = Mapping[str, "Check | Table"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The keys of a table: each has a check, or is a list of tables itself."""
+
+    shown: str
+    makes: type[Entry]
+    keys: Keys
+
+
+_EMAILS = Table(
+    "[[sequences.emails]]",
+    SequenceEmail,
+    {"subject": checks.subject, "html": checks.text, "delay": checks.delay},
+)
+_PRODUCTS = Table(
+    "the products of [[purchases]]",
+    Product,
+    {
+        "pid": checks.code,
+        "lid": checks.code,
+        "name": checks.line,
+        "sku": checks.code,
+        "unit_price": checks.money,
+        "quantity": checks.quantity,
+    },
+)
+_FORM: Keys = {
+    "id": checks.ident,
+    "name": checks.line,
+    "type": checks.one_of(*forms.TYPES),
+    "format": checks.one_of(*forms.FORMATS),
+    "confirm": checks.flag,
+    "archived": checks.flag,
+    "title": checks.line_or_blank,
+    "description": checks.text,
+    "sign_up_button_text": checks.line,
+    "success_message": checks.line,
+    "redirect_url": checks.url_or_blank,
+}
+_SEQUENCE: Keys = {
+    "id": checks.ident,
+    "name": checks.line,
+    "hold": checks.flag,
+    "repeat": checks.flag,
+    "emails": _EMAILS,
+}
+_SUBSCRIBER: Keys = {
+    "id": checks.ident,
+    "email": checks.email,
+    "first_name": checks.line_or_blank,
+    "state": checks.one_of(*subscribers.STATES),
+    "forms": checks.references,
+    "sequences": checks.references,
+    "tags": checks.references,
+    "fields": checks.fields,
+}
+_BROADCAST: Keys = {
+    "id": checks.ident,
+    "subject": checks.subject,
+    "html": checks.text,
+    "status": checks.one_of("draft", "completed"),
+    "send_at": checks.moment,
+}
+_PURCHASE: Keys = {
+    "transaction_id": checks.code,
+    "email": checks.email,
+    "currency": checks.currency,
+    "status": checks.line,
+    "subtotal": checks.money,
+    "discount": checks.money,
+    "tax": checks.money,
+    "shipping": checks.money,
+    "total": checks.money,
+    "transaction_time": checks.moment,
+    "products": _PRODUCTS,
+}
+_WEBHOOK: Keys = {
+    "id": checks.ident,
+    "target_url": checks.url,
+    "event": checks.line,
+    "form_id": checks.reference,
+    "sequence_id": checks.reference,
+    "course_id": checks.reference,
+    "tag_id": checks.reference,
+    "product_id": checks.code,
+    "initiator_value": checks.line,
+}
+
+ACCOUNT = Table(
+    "[account]", Account, {"name": checks.line, "primary_email": checks.email, "plan": checks.line}
+)
+TABLES: Mapping[str, Table] = {
+    "custom_fields": Table("[[custom_fields]]", CustomField, {"id": checks.ident, "label": checks.line}),
+    "tags": Table("[[tags]]", Tag, {"id": checks.ident, "name": checks.line}),
+    "forms": Table("[[forms]]", Form, _FORM),
+    "sequences": Table("[[sequences]]", Sequence, _SEQUENCE),
+    "subscribers": Table("[[subscribers]]", Subscriber, _SUBSCRIBER),
+    "broadcasts": Table("[[broadcasts]]", Broadcast, _BROADCAST),
+    "purchases": Table("[[purchases]]", Purchase, _PURCHASE),
+    "webhooks": Table("[[webhooks]]", Webhook, _WEBHOOK),
+}

@@ -1,0 +1,305 @@
+"""The database for its callers: `await db.write(account, verb, …)`, `await db.read(…)`.
+
+Writes of a process go to one thread, which runs the waiting verbs one after another in
+one transaction, commits once, durably, and then answers all callers (group commit). A
+verb that raises rolls back alone and loses what it collected.
+"""
+
+import asyncio
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from tidings.errors import Problem, Unavailable
+from tidings.store import postgres, sqlite
+from tidings.store.definitions import STALE_MS, Definitions
+from tidings.store.groups import FullSession, Job, Writer
+from tidings.store.tx import Rx, Tx
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A group is whatever waits when the one before has ended, at most so many verbs: 200 of
+# about 60 us hold SQLite's write lock for some 12 ms.
+GROUP_MAX = 200
+# More waiting verbs than this means that the disk does not keep up: better to say so.
+WAITING_MAX = 10_000
+READ_THREADS = 4
+
+
+def wall_clock() -> int:
+    """Milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Ear(Protocol):
+    """Tells whether other processes (or this one) have committed something."""
+
+    poll_seconds: float
+
+    def heard(self) -> bool: ...
+    def close(self) -> None: ...
+
+
+class Database:
+    """One database, whichever it is. Open it, and close it when done."""
+
+    def __init__(self, url: str, *, clock: Callable[[], int] = wall_clock) -> None:
+        self.url = url
+        self.clock = clock
+        self._sqlite_path = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
+        if not self._sqlite_path and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("the database must be sqlite:///FILE or postgresql://…")
+        self._turnstile: sqlite.Turnstile | None = None
+        if self._sqlite_path:
+            sqlite.prepare(self._sqlite_path)
+            self._turnstile = sqlite.Turnstile(self._sqlite_path)
+        self._known = Definitions(stale_ms=STALE_MS)
+        self._writer = Writer(lambda: self.session(writer=True), self._known, self._now)
+        self._reader: FullSession | None = None
+        self._readers = threading.local()
+        self._opened: list[FullSession] = []
+        self._pool = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="reader")
+        self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._start = threading.Lock()
+        self._closed = False
+
+    # -- writing ------------------------------------------------------------------
+
+    async def write(
+        self,
+        account_id: int,
+        verb: Callable[Concatenate[Tx, P], T],
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """Run the verb in the next group; return its result after the durable commit."""
+        return await self.write_sorted("", account_id, verb, *args, **options)
+
+    async def write_sorted(
+        self,
+        key: str,
+        account_id: int,
+        verb: Callable[Concatenate[Tx, P], T],
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """As `write`, for a verb that locks the rows of one mailbox, named by `key`.
+
+        Groups are sorted by it, so that two processes on PostgreSQL never lock the same
+        people in two orders.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        job = Job(account_id, verb, args, options, key, loop=loop, future=future)
+        if self._closed:
+            raise Unavailable("the database is closed")
+        if self._waiting.qsize() >= WAITING_MAX:
+            raise Unavailable("too many writes are waiting; try again shortly")
+        self._run_thread()
+        self._waiting.put(job)
+        return await future
+
+    def write_now(
+        self, account_id: int, verb: Callable[Concatenate[Tx, P], T], *args: P.args, **options: P.kwargs
+    ) -> T:
+        """Run one verb in this thread and commit it: for commands and tests."""
+        job = Job(account_id, verb, args, options)
+        self._writer.run([job])
+        if job.error is not None:
+            raise job.error
+        result: T = job.result
+        return result
+
+    def _run_thread(self) -> None:
+        if self._thread is None:
+            with self._start:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._serve, name="writer", daemon=True)
+                    self._thread.start()
+
+    def _serve(self) -> None:
+        """Take whatever waits, run it as one group, answer, again."""
+        while True:
+            job = self._waiting.get()
+            if job is None:
+                return
+            jobs, stop = [job], False
+            while len(jobs) < GROUP_MAX and not self._waiting.empty():
+                job = self._waiting.get()
+                if job is None:
+                    stop = True
+                    break
+                jobs.append(job)
+            try:
+                self._writer.run(jobs)
+            except Exception as problem:  # noqa: BLE001 - the top of the loop: callers are told
+                for each in jobs:
+                    each.error = each.error or problem
+            self._answer(jobs)
+            if stop:
+                return
+
+    @staticmethod
+    def _answer(jobs: list[Job]) -> None:
+        """Answer all callers; waking a loop costs some 10 us, so once for the group."""
+        loops: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+        for job in jobs:
+            if job.loop is not None:
+                loops.setdefault(job.loop, []).append(job)
+        for loop, theirs in loops.items():
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(_resolve, theirs)
+
+    # -- reading ------------------------------------------------------------------
+
+    async def read(
+        self, account_id: int, question: Callable[Concatenate[Rx, P], T], *args: P.args, **options: P.kwargs
+    ) -> T:
+        """Answer a question about a few rows: in the event loop on SQLite (5 us a query)."""
+        if self._writer.spares_reads:
+            return self.read_now(account_id, question, *args, **options)
+        return await self.scan(account_id, question, *args, **options)
+
+    async def scan(
+        self, account_id: int, question: Callable[Concatenate[Rx, P], T], *args: P.args, **options: P.kwargs
+    ) -> T:
+        """Answer a question that reads many rows: always in a thread of its own."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._pool, lambda: self._ask(self._thread_session, account_id, question, args, options)
+        )
+
+    def peek(
+        self, account_id: int, question: Callable[Concatenate[Rx, P], T], *args: P.args, **_: P.kwargs
+    ) -> T | None:
+        """Return the answer to a question about definitions if it is in memory and fresh."""
+        answer: T | None = self._known.peek(account_id, self.clock(), question, args)
+        return answer
+
+    def read_now(
+        self, account_id: int, question: Callable[Concatenate[Rx, P], T], *args: P.args, **options: P.kwargs
+    ) -> T:
+        """Answer a question in this thread: for commands and tests."""
+        answer: T = self._ask(self._reading_session, account_id, question, args, options)
+        return answer
+
+    def _ask(
+        self,
+        opener: Callable[[], FullSession],
+        account_id: int,
+        question: Callable[..., Any],
+        args: Any,
+        options: Any,
+    ) -> Any:
+        """Ask; a question has no effect, so a lost connection is opened anew and it is asked again."""
+        session: FullSession | None = None
+        for last in (False, True):
+            try:
+                session = opener()
+                rx = Rx(session, self._known, account_id, self.clock())
+                return session.reading(partial(question, rx, *args, **options))
+            except Problem:
+                raise
+            except Exception as problem:
+                said = self._writer.broken(problem)
+                if said is None:
+                    raise
+                lost = session is not None and session.closed
+                if session is not None:
+                    self._drop(session)
+                if last or not lost:
+                    raise said from problem
+        raise AssertionError("the second try has returned or raised")
+
+    def _drop(self, session: FullSession) -> None:
+        """Open a new connection next time: this one may be gone."""
+        if session is self._reader:
+            self._reader = None
+        else:
+            self._readers.session = None
+            self._opened.remove(session)
+        session.close()
+
+    def _reading_session(self) -> FullSession:
+        if self._reader is None:
+            self._reader = self.session(writer=False)
+        return self._reader
+
+    def _thread_session(self) -> FullSession:
+        session: FullSession | None = getattr(self._readers, "session", None)
+        if session is None:
+            session = self._readers.session = self.session(writer=False)
+            self._opened.append(session)
+        return session
+
+    # -- the rest -----------------------------------------------------------------
+
+    def session(self, *, writer: bool) -> Any:
+        """Open one more connection; its owner closes it."""
+        if self._sqlite_path:
+            return sqlite.SqliteSession(
+                self._sqlite_path, writer=writer, turnstile=self._turnstile if writer else None
+            )
+        return postgres.PostgresSession(self.url, writer=writer)
+
+    def ear(self) -> Ear:
+        """Return what tells the engine that something was committed."""
+        ear: Ear = self.session(writer=False).listen()
+        return ear
+
+    def move_sequence(self, table: str) -> None:
+        """After rows with given ids: let the table's next id come after them."""
+        self._writer.move_sequence(table)
+
+    def version(self) -> str:
+        """The database's name and version, for people."""
+        return self._writer.version()
+
+    @property
+    def folder(self) -> str:
+        """Where the database file lies, for what is kept beside it; '.' for PostgreSQL."""
+        return os.path.dirname(os.path.abspath(self._sqlite_path)) if self._sqlite_path else "."
+
+    @property
+    def shared(self) -> bool:
+        """Whether several web processes may serve from this database."""
+        return not self._sqlite_path
+
+    def _now(self) -> int:
+        # Asked anew each time: a test may set another clock.
+        return self.clock()
+
+    def close(self) -> None:
+        """Finish what waits, then close every connection; a second time changes nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join(timeout=30)
+        self._pool.shutdown(wait=True)
+        for session in [*self._opened, self._reader]:
+            if session is not None:
+                session.close()
+        self._writer.close()
+        if self._turnstile:
+            self._turnstile.close()
+
+
+def _resolve(jobs: list[Job]) -> None:
+    for job in jobs:
+        future = job.future
+        if future is None or future.done():
+            continue
+        if job.error is not None:
+            future.set_exception(job.error)
+        else:
+            future.set_result(job.result)

@@ -1,0 +1,1 @@
+"""The doors: HTTP in, HTTP out. Nothing here decides what a subscriber is."""

@@ -1,0 +1,138 @@
+"""The Outbox: mail that was kept here, as a list, one by one, and as it would have gone out."""
+
+import shlex
+from typing import Final
+from urllib.parse import quote
+
+from tidings.core import accounts, forms, outbox
+from tidings.core.accounts import Account
+from tidings.core.forms import Form
+from tidings.core.outbox import Kept
+from tidings.store.tx import Rx
+from tidings.web import params
+from tidings.web.dashboard import mail, pages
+from tidings.web.dashboard.session import Session
+from tidings.web.house import House
+from tidings.web.http import CONTENT_POLICY, Reply, html_reply
+
+PAGES_MAX: Final = outbox.KEPT // outbox.PAGE
+
+_FRAMING_POLICY: Final = CONTENT_POLICY + "; frame-src 'self'"
+# `sandbox` holds for the page itself too, in case it is opened outside of its frame; images show as
+# their reader would see them.
+_BODY_POLICY: Final = (
+    "default-src 'none'; img-src data: https:; style-src 'unsafe-inline'; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+_RAW_POLICY: Final = (b"content-security-policy", b"default-src 'none'; sandbox")
+
+
+async def home(house: House, session: Session) -> Reply:
+    """GET /: where to go, and the first call to make."""
+    account, form = await house.db.read(session.account_id, _first_steps)
+    return pages.page(
+        200,
+        "home.html",
+        seal=session.seal,
+        here="home",
+        account=account,
+        first=_first_call(house, account, form),
+        sends_nothing=house.sends_nothing,
+    )
+
+
+async def show_list(house: House, session: Session, asked: object) -> Reply:
+    """GET /outbox: one page of kept mail, newest first."""
+    number = min(params.integer(asked) or 1, PAGES_MAX)
+    kept, older = await house.db.read(session.account_id, _page, number)
+    account, form = await house.db.read(session.account_id, _first_steps)
+    return pages.page(
+        200,
+        "outbox.html",
+        seal=session.seal,
+        here="outbox",
+        kept=kept,
+        newer=number - 1,
+        older=number + 1 if older else 0,
+        number=number,
+        sends_nothing=house.sends_nothing,
+        first=_first_call(house, account, form),
+    )
+
+
+async def show_mail(house: House, session: Session, mail_id: int) -> Reply:
+    """GET /outbox/{id}: one mail."""
+    raw = await house.db.read(session.account_id, outbox.raw, mail_id)
+    if raw is None:
+        return missing(session)
+    return pages.page(
+        200,
+        "mail.html",
+        policy=_FRAMING_POLICY,
+        seal=session.seal,
+        here="outbox",
+        mail_id=mail_id,
+        letter=mail.read(raw),
+        sends_nothing=house.sends_nothing,
+    )
+
+
+async def show_body(house: House, session: Session, mail_id: int) -> Reply:
+    """GET /outbox/{id}/body: the HTML part, for a frame that lets nothing run."""
+    raw = await house.db.read(session.account_id, outbox.raw, mail_id)
+    if raw is None:
+        return missing(session)
+    # Everything after this lands behind it in the head, so its target is the one that counts.
+    start = '<!doctype html><meta charset="utf-8"><base target="_blank">'
+    return html_reply(200, start + mail.read(raw).html, policy=_BODY_POLICY)
+
+
+async def show_raw(house: House, session: Session, mail_id: int) -> Reply:
+    """GET /outbox/{id}/raw: the message itself, as a file."""
+    raw = await house.db.read(session.account_id, outbox.raw, mail_id)
+    if raw is None:
+        return missing(session)
+    headers = [
+        (b"content-disposition", b'attachment; filename="mail-%d.eml"' % mail_id),
+        (b"x-content-type-options", b"nosniff"),
+        (b"cache-control", b"no-store"),
+        _RAW_POLICY,
+    ]
+    return Reply(200, raw, b"text/plain; charset=utf-8", headers)
+
+
+def missing(session: Session) -> Reply:
+    """Say that a mail is not there, whosever it is."""
+    return pages.page(
+        404,
+        "message.html",
+        seal=session.seal,
+        title="This mail is not here",
+        paragraphs=(f"The Outbox keeps the newest {outbox.KEPT:,} mails; older ones are removed.",),
+    )
+
+
+def _page(rx: Rx, number: int) -> tuple[list[Kept], bool]:
+    """Return a page and whether older mail follows it."""
+    kept = outbox.newest(rx, number)
+    return kept, len(kept) == outbox.PAGE and bool(outbox.newest(rx, number + 1))
+
+
+def _first_steps(rx: Rx) -> tuple[Account, Form | None]:
+    """Return the account and a form that a first sign-up could go to: one that sends a confirmation."""
+    living = [one for one in forms.all_forms(rx).values() if one.archived_at is None]
+    asking = [one for one in living if one.confirmation == "double"]
+    return accounts.get(rx), next(iter(asking or living), None)
+
+
+def _first_call(house: House, account: Account, form: Form | None) -> dict[str, str] | None:
+    """Return the curl of a first sign-up, as it can be pasted, and the form's page."""
+    if form is None:
+        return None
+    url = f"{house.links.base_url}/v3/forms/{form.id}/subscribe"
+    key = shlex.quote(f"api_key={quote(account.api_key)}")
+    return {
+        "curl": f"curl {shlex.quote(url)} \\\n  -d {key} \\\n  -d email=ada@example.com",
+        "page": house.links.form_page(form.uid),
+        "title": form.title,
+    }

@@ -1,0 +1,18 @@
+"""What `app` hands to every door: the database, the links, the limits, as values."""
+
+from dataclasses import dataclass, field
+
+from tidings.core.limits import Windows
+from tidings.store.db import Database
+from tidings.tokens import Links
+
+
+@dataclass(slots=True)
+class House:
+    """One per web process. `rate_limit` is requests in 60 s for each key, 0 for no limit."""
+
+    db: Database
+    links: Links
+    rate_limit: int
+    sends_nothing: bool
+    windows: Windows = field(default_factory=Windows)

@@ -1,0 +1,1 @@
+"""What strangers reach without a key: forms, their embeds, confirmation pages, static files."""
