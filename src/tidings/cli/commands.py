@@ -26,6 +26,8 @@ from tidings.store.db import Database
 
 FILE_MAX = 16 * 1_048_576
 NAME_MAX = 255
+# getaddrinfo cuts higher numbers to 16 bits without a word.
+PORT_MAX = 65_535
 
 
 class Said(Exception):
@@ -35,8 +37,8 @@ class Said(Exception):
 def serve(args: argparse.Namespace) -> int:
     """Run web and engine."""
     chosen = _settings(args)
-    health.opened(chosen.database).close()
     _refuse_port_in_use(chosen)
+    health.opened(chosen.database).close()
     # The supervised engine is told of these by its environment; its links need them.
     os.environ.update(_given(args))
     return _until_stopped(lambda: app.serve(chosen, demo=args.demo, config=getattr(args, "config", None)))
@@ -260,14 +262,14 @@ def _text_of(file: str) -> str:
 
 def _refuse_port_in_use(chosen: Settings) -> None:
     """Say in words what the web server would only log: that it cannot listen there."""
+    if chosen.port > PORT_MAX:
+        raise Said(f"there is no port {chosen.port}: the highest is {PORT_MAX}")
     try:
         found = socket.getaddrinfo(chosen.host, chosen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, where = found[0]
         with socket.socket(family, kind, protocol) as trying:
             trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trying.bind(where)
-    except OverflowError as problem:
-        raise Said(f"there is no port {chosen.port}: ports go from 0 to 65535") from problem
     except OSError as problem:
         if problem.errno == errno.EADDRINUSE:
             raise Said(

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 # A group is whatever waits when the one before has ended, at most so many verbs: 200 of
 # about 60 us hold SQLite's write lock for some 12 ms.
-GROUP_MAX = 200
+GROUP_MAX = 64
 # More waiting verbs than this means that the disk does not keep up: better to say so.
 WAITING_MAX = 10_000
 READ_THREADS = 4

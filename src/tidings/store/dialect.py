@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
 _LITERAL = re.compile(r"('(?:[^']|'')*')")
+_CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class Dialect:
 
 def _writes(sql: str) -> bool:
     text = sql.lstrip().upper()
-    return not text.startswith("SELECT") and not (text.startswith("WITH") and " INTO " not in text)
+    if text.startswith("WITH"):
+        return _CHANGES.search(text) is not None
+    return not text.startswith("SELECT")
 
 
 # An id is one sequence per table over all accounts, 64 bit, never given twice: hence

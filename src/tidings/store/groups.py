@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tidings.errors import Problem, Unavailable
-from tidings.store import waves
+from tidings.store import hop, waves
 from tidings.store.definitions import Definitions
 from tidings.store.tx import Collected, Row, Session, Tx
 
@@ -110,6 +110,12 @@ def _waves(jobs: list[Job], *, together: bool) -> Iterator[list[Job]]:
         later = rest
 
 
+def _common_loop(jobs: list[Job]) -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that all callers wait in, if it is one and another thread's."""
+    loop = jobs[0].loop
+    return loop if loop is not None and all(job.loop is loop for job in jobs) else None
+
+
 class Writer:
     """The one writing connection of a process, and how groups are run on it.
 
@@ -176,16 +182,14 @@ class Writer:
                 return
 
     def _attempt(self, jobs: list[Job]) -> None:
-        session, sink, wakes = self._writer, _Sink(), False
+        session = self._writer
         try:
             session.begin()
-            # The moment of having the turn: rows are then made in the order of their times.
-            now = self._clock()
-            for wave in _waves(jobs, together=not session.savepoints):
-                wakes |= self._run_wave(session, sink, wave, now)
-            sink.flush(session)
-            if wakes:
-                session.notify()
+            loop = _common_loop(jobs) if session.spares_reads else None
+            if loop is None:
+                self._work(session, jobs)
+            else:
+                hop.in_loop(loop, lambda: self._work(session, jobs))
             session.commit()
         except BaseException as problem:
             self._written.settle()
@@ -199,6 +203,16 @@ class Writer:
                 return
             raise _Again from said
         self._known.forget(self._written.settle())
+
+    def _work(self, session: FullSession, jobs: list[Job]) -> None:
+        """Run the verbs and write what they collected: all of a group but its commit."""
+        # The moment of having the turn: rows are then made in the order of their times.
+        sink, wakes, now = _Sink(), False, self._clock()
+        for wave in _waves(jobs, together=not session.savepoints):
+            wakes |= self._run_wave(session, sink, wave, now)
+        sink.flush(session)
+        if wakes:
+            session.notify()
 
     def _run_wave(self, session: FullSession, sink: _Sink, wave: list[Job], now: int) -> bool:
         """Run the verbs of a wave; return whether any wakes the engine."""

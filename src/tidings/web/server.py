@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from tidings.web import access
+from tidings.web.cork import Corked
 
 # Twice what nginx and Apache take by default; browsers with many cookies stay under 16 KiB.
 HEAD_MAX: Final = 32_768
@@ -102,7 +103,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first head; refuse a connection too many."""
-        super().connection_made(transport)
+        self._corked = Corked(transport)
+        super().connection_made(self._corked)  # type: ignore[arg-type]
         if len(self.connections) > self.connections_max:
             self._refuse(503)
         else:
@@ -201,6 +203,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """An answer is sent: a refusal that waited for it follows, or the rest of its body is dropped."""
+        self._corked.flush()
         HttpToolsProtocol.on_response_complete(self)
         self._unanswered -= 1
         if self._phase != _IDLE or self.pipeline or self._refusal_due:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from tidings.core import counters, custom_fields
-from tidings.errors import Invalid, NotFound
+from tidings.errors import Invalid, NotFound, Unavailable
 from tidings.mail import address
 from tidings.store.tx import Rx, Tx
 
@@ -183,14 +183,16 @@ def turn(tx: Tx, who: Subscriber, state: str) -> Subscriber:
         " cancelled_at = CASE WHEN :state = 'cancelled' THEN :now ELSE NULL END,"
         " bounced_at = CASE WHEN :state = 'bounced' THEN :now ELSE bounced_at END,"
         " complained_at = CASE WHEN :state = 'complained' THEN :now ELSE complained_at END"
-        " WHERE account_id = :account_id AND id = :id RETURNING id",
+        " WHERE account_id = :account_id AND id = :id AND state = :before RETURNING id",
         state=state,
         now=tx.now,
         account_id=tx.account_id,
         id=who.id,
+        before=who.state,
     )
     if row is None:
-        raise NotFound("subscriber")
+        # Another process was faster: as after a deadlock, the verb is run again and sees it.
+        raise Unavailable("this person was changed at the same moment; try again")
     return msgspec.structs.replace(who, state=state)
 
 
