@@ -15,6 +15,8 @@ BITS = 12
 DATED_BITS = 14
 TOTAL = -1
 ANY = "*"
+# Beyond every bucket, and small enough to stay within 64 bits as an id or a time.
+_LAST_BUCKET = 2**34
 FIRST_DAY, LAST_DAY = -(10**6), 10**6
 
 _CHANGE = Collected(
@@ -87,8 +89,10 @@ def locate(
 ) -> tuple[int, int] | None:
     """Return the bucket that holds the row at `offset`, and how many rows to skip in it.
 
-    None when the list ends before.
+    None when the list ends before; the first page of an undated list needs no adding up.
     """
+    if offset == 0 and days == (FIRST_DAY, LAST_DAY):
+        return (_LAST_BUCKET if newest_first else 0), 0
     where = _ALL_STATES if state == ANY else _ONE_STATE
     order = "DESC" if newest_first else "ASC"
     back = "ASC" if newest_first else "DESC"

@@ -11,6 +11,7 @@ from importlib import resources
 from tidings.declare import reading, writing
 from tidings.declare.outcome import Report
 from tidings.declare.reading import Refused
+from tidings.store import ids
 from tidings.store.db import Database
 
 __all__ = ["Refused", "Report", "apply_text", "example"]
@@ -25,9 +26,9 @@ def apply_text(
     `Refused` with the line of what is wrong, `NotFound` for an unknown account.
     """
     plan = reading.read(text, name)
+    for table, given in plan.numbered():
+        ids.move_past(db, table, max(one.id for one in given if one.id is not None))
     report = db.write_now(account_id, writing.declare, plan)
-    for table, _ in plan.numbered():
-        db.move_sequence(table)
     for line in report.lines():
         said(line)
     return report

@@ -70,7 +70,7 @@ def _list_of(query: Query) -> tuple[str, tuple[int, int], int]:
         return "subscribers.created", query.created, counters.DATED_BITS
     if query.updated is not None:
         return "subscribers.updated", query.updated, counters.DATED_BITS
-    return "subscribers", (0, 0), counters.BITS
+    return "subscribers", (counters.FIRST_DAY, counters.LAST_DAY), counters.BITS
 
 
 def _cancelled(rx: Rx, query: Query, offset: int) -> tuple[int, list[Subscriber]]:
