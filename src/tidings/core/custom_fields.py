@@ -7,6 +7,7 @@ values are unreadable at once and removed from the rows in slices by the engine.
 import re
 import unicodedata
 from collections.abc import Mapping
+from decimal import Decimal
 
 import msgspec
 
@@ -213,7 +214,7 @@ def _clean_value(field: CustomField, value: object) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float | Decimal):
         raise Invalid(field.label, "must be text")
     text = _CONTROL.sub("", value if isinstance(value, str) else str(value))
     if len(text) > VALUE_MAX:

@@ -61,6 +61,7 @@ class _Scan:
         path: Path = ()
         for at, key in enumerate(keys):
             path = (*path, key)
+            self.lines.setdefault(path, line)
             if many and at == len(keys) - 1:
                 self._tables[path] = self._tables.get(path, 0) + 1
             # A name before the last stands for the newest table of its list.

@@ -39,7 +39,7 @@ def read(text: str, name: str) -> Plan:
     except tomllib.TOMLDecodeError as problem:
         reason = str(problem)
         place = _PLACE.search(reason)
-        line = int(place[1]) if place and place[1] else None
+        line = int(place[1]) if place and place[1] else text.count("\n") + 1
         raise Refused(name, line, f"is not TOML: {_PLACE.sub('', reason)}") from problem
     except RecursionError as problem:
         raise Refused(name, None, "is nested too deeply") from problem

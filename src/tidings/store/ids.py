@@ -6,8 +6,8 @@ from tidings.store.db import Database
 # A sequence lives outside of transactions: nextval never gives again what it gave, and
 # must not be set back by a race between the look and the move.
 _MOVE = (
-    "SELECT setval(CAST(pg_get_serial_sequence(CAST(:name AS TEXT), 'id') AS regclass), CAST(:highest AS BIGINT))"
-    " WHERE CAST(:highest AS BIGINT) > COALESCE(pg_sequence_last_value("
+    "SELECT setval(CAST(pg_get_serial_sequence(CAST(:name AS TEXT), 'id') AS regclass),"
+    " CAST(:highest AS BIGINT)) WHERE CAST(:highest AS BIGINT) > COALESCE(pg_sequence_last_value("
     "CAST(pg_get_serial_sequence(CAST(:name AS TEXT), 'id') AS regclass)), 0)"
 )
 

@@ -2,15 +2,14 @@
 
 Reads what contract-v3 1.2 asks: every source for every verb, the body before the query, bracket
 keys as Rails reads them, and leniently typed values. Pure: bytes in, plain Python values out
-(str, int, float, bool, None, list, dict). The only exceptions that leave are `BadBody` for bytes that
+(str, int, Decimal, bool, None, list, dict). The only exceptions that leave are `BadBody` for bytes that
 cannot be read and `BadValue` for a list or an object where a scalar is needed. Numbers with a
-fraction are floats: their shortest decimal text (`text` gives it) is what the client wrote, up to 15
-digits.
+fraction are Decimal, digit for digit what the client wrote.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import accumulate, islice
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -34,6 +33,8 @@ BOUNDARY_MAX: Final = 70
 PART_HEADERS_MAX: Final = 4_096
 # Ids in one list (tags of a subscribe call); what follows is ignored.
 IDS_MAX: Final = 1_000
+# More zeros than a binary float can hold (5e-324) nobody means.
+EXPONENT_MAX: Final = 324
 # Ids are 64-bit and signed in both databases.
 ID_MAX: Final = 2**63 - 1
 
@@ -48,7 +49,19 @@ _PART_FILE: Final = re.compile(rb"\bfilename\*?=", re.IGNORECASE)
 _BOUNDARY: Final = re.compile(r'\bboundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
 _TRUE_WORDS: Final = frozenset({"1", "true", "yes", "on", "t", "y"})
 
-_decode_json = msgspec.json.Decoder().decode
+
+def _exact(written: str) -> Decimal:
+    """Keep a number with a fraction as it was written: 0.1 as a binary float is no amount of money."""
+    try:
+        number = Decimal(written)
+    except InvalidOperation:
+        raise ValueError("number out of range") from None
+    if abs(number.adjusted()) > EXPONENT_MAX:
+        raise ValueError("number out of range")
+    return number
+
+
+_decode_json = msgspec.json.Decoder(float_hook=_exact).decode
 
 
 class BadBody(Exception):
@@ -97,8 +110,8 @@ def text(params: Mapping[str, object], *names: str) -> str | None:
             return "true" if value else "false"
         elif isinstance(value, int):
             return str(value)
-        elif isinstance(value, float):
-            return _decimal(value)
+        elif isinstance(value, float | Decimal):
+            return _decimal(Decimal(repr(value)) if isinstance(value, float) else value)
         else:
             raise BadValue(name, "text")
     return None
@@ -139,7 +152,7 @@ def truthy(value: object) -> bool:
     """Whether a flag is set: true, 1, or one of the words 1, true, yes, on, t, y in any case."""
     if isinstance(value, str):
         return len(value) < 16 and value.strip().lower() in _TRUE_WORDS
-    return value is True or (isinstance(value, int | float) and value == 1)
+    return value is True or (isinstance(value, int | float | Decimal) and value == 1)
 
 
 def _body(content_type: str, body: bytes) -> dict[str, object]:
@@ -319,7 +332,6 @@ def _split(entries: Iterable[object]) -> Iterator[object]:
             yield entry
 
 
-def _decimal(number: float) -> str:
-    """Shortest decimal text of a float, without an exponent: 1e22 is 23 digits, 5e-324 is 326 characters."""
-    shortest = repr(number)
-    return format(Decimal(shortest), "f") if "e" in shortest else shortest
+def _decimal(number: Decimal) -> str:
+    """Decimal text without an exponent: 1e22 is 23 digits, 5e-324 is 326 characters."""
+    return format(number, "f")
