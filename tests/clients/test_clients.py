@@ -1,0 +1,130 @@
+"""Published clients, unchanged but for their base address, drive a running server."""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tidings.core import accounts, forms, tags
+from tidings.store import migrate
+from tidings.store.db import Database
+
+HERE = Path(__file__).parent
+SERVED = HERE.parent / "proof" / "served.py"
+CACHE = HERE.parents[1] / ".cache" / "clients"
+# Installing from a slow registry; nothing else waits.
+INSTALL_S = 300
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[dict[str, object]]:
+    """A running server with two forms and a tag, and its keys."""
+    url = f"sqlite:///{tmp_path}/clients.db"
+    db = Database(url)
+    migrate.migrate(db)
+    keys = db.write_now(0, accounts.create, "Ada", "ada@example.com")
+    db.write_now(keys.account_id, forms.create, forms.FormSettings(name="Newsletter"))
+    webinar = forms.FormSettings(name="Webinar", confirmation="none")
+    plain = db.write_now(keys.account_id, forms.create, webinar)
+    marked = os.environ.get("PYTEST_CURRENT_TEST", "")
+    tag = db.write_now(keys.account_id, tags.create, ["node"])[0].id if "node" in marked else 0
+    db.close()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "TIDINGS_DATABASE": url,
+        "TIDINGS_LOG": "warning",
+        "TIDINGS_RATE_LIMIT": "0",
+        "TIDINGS_MASTER_KEY": "k" * 32,
+    }
+    server = subprocess.Popen([sys.executable, str(SERVED), str(port)], env=environment)
+    try:
+        for _ in range(600):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield {
+            "base": f"http://127.0.0.1:{port}",
+            "api_key": keys.api_key,
+            "api_secret": keys.api_secret,
+            "plain": plain,
+            "tag": tag,
+        }
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("package", "driver"),
+    (("convertkit", "drive_convertkit.py"), ("convertkit-py", "drive_convertkit_py.py")),
+)
+def test_a_python_client_works_unchanged(package: str, driver: str, world: dict[str, object]) -> None:
+    driven = _run([str(_python(package)), str(HERE / driver), json.dumps(world)])
+    assert driven.returncode == 0, driven.stdout + driven.stderr
+    assert driven.stdout.endswith("driven\n")
+
+
+def test_the_node_client_works_unchanged(world: dict[str, object]) -> None:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not on this machine: convertkit-node cannot be driven")
+    home = CACHE / "node"
+    lock = HERE / "node" / "package-lock.json"
+    if not _made(home, lock):
+        shutil.copytree(HERE / "node", home)
+        installed = _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=home)
+        assert installed.returncode == 0, installed.stdout + installed.stderr
+        _mark(home, lock)
+    driven = _run([node, str(home / "drive.js"), json.dumps(world)], cwd=home)
+    assert driven.returncode == 0, driven.stdout + driven.stderr
+
+
+def _python(package: str) -> Path:
+    """Return the interpreter of the client's own environment: two clients share an import name."""
+    home = CACHE / package
+    lock = HERE / "requirements" / f"{package}.txt"
+    python = home / "bin" / "python"
+    if not _made(home, lock):
+        venv.create(home, with_pip=True)
+        # 0.4 is published as a source archive only, hence no --only-binary here.
+        install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(lock)]
+        installed = _run(install)
+        assert installed.returncode == 0, installed.stdout + installed.stderr
+        _mark(home, lock)
+    return python
+
+
+def _made(home: Path, lock: Path) -> bool:
+    """Whether this lock is installed there; what is half made is thrown away."""
+    mark = home / "made-from"
+    if mark.exists() and mark.read_text() == _digest(lock):
+        return True
+    shutil.rmtree(home, ignore_errors=True)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    return False
+
+
+def _mark(home: Path, lock: Path) -> None:
+    (home / "made-from").write_text(_digest(lock))
+
+
+def _digest(lock: Path) -> str:
+    return hashlib.sha256(lock.read_bytes()).hexdigest()
+
+
+def _run(command: list[str], cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_S, check=False)
