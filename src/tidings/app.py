@@ -167,8 +167,8 @@ def serve(settings: Settings, *, demo: bool = False, config: str | None = None) 
         command = [sys.executable, "-m", "tidings"]
         if config:
             command += ["--config", config]
-        command += ["--database", settings.database, "engine", "--supervised"]
-        with Supervisor(command):
+        command += ["engine", "--supervised"]
+        with Supervisor(command, {**os.environ, "TIDINGS_DATABASE": settings.database}):
             return _listen(settings, db)
     finally:
         db.close()

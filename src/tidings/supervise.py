@@ -16,10 +16,15 @@ PATIENCE_S = 15.0
 
 
 class Supervisor:
-    """Starts `command` and starts it again when it ends; a context manager."""
+    """Starts `command` and starts it again when it ends; a context manager.
 
-    def __init__(self, command: list[str]) -> None:
+    `environment` is the child's, by default ours. Passwords go there: everybody may read
+    command lines.
+    """
+
+    def __init__(self, command: list[str], environment: dict[str, str] | None = None) -> None:
         self._command = command
+        self._environment = environment
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -44,7 +49,9 @@ class Supervisor:
 
     def _start(self) -> None:
         # Its standard input is a pipe that nobody writes to: it ends when this process does.
-        self._child = subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603 (our own program)
+        self._child = subprocess.Popen(  # noqa: S603 (our own program)
+            self._command, stdin=subprocess.PIPE, env=self._environment
+        )
 
     def _watch(self) -> None:
         rest = REST_FIRST_S

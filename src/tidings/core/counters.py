@@ -15,8 +15,9 @@ BITS = 12
 DATED_BITS = 14
 TOTAL = -1
 ANY = "*"
-# Beyond every bucket, and small enough to stay within 64 bits as an id or a time.
+# Beyond every day, and small enough to stay within 64 bits as a time.
 _LAST_BUCKET = 2**34
+_LAST_ID = 2**63 - 1
 FIRST_DAY, LAST_DAY = -(10**6), 10**6
 
 _CHANGE = Collected(
@@ -113,7 +114,10 @@ def locate(
 
 def edge(place: tuple[int, int], *, newest_first: bool, bits: int = BITS) -> int:
     """Return the first id of the located bucket, or its last for newest first."""
-    return ((place[0] + 1) << bits) - 1 if newest_first else place[0] << bits
+    if not newest_first:
+        return place[0] << bits
+    # A given id may be as large as 64 bits allow.
+    return _LAST_ID if place[0] == _LAST_BUCKET else ((place[0] + 1) << bits) - 1
 
 
 def _names(rx: Rx, kind: str, ref_id: int, state: str) -> dict[str, object]:

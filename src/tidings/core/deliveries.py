@@ -17,6 +17,7 @@ RETRY_FIRST_MS = 5 * 60_000
 RETRY_MOST_MS = 4 * 3_600_000
 # A confirmation is worth nothing after its link has expired.
 GIVE_UP_MS = 24 * 3_600_000
+REPLY_MAX = 500
 
 # Who may have which mail at the last look: a confirmation only asks who has not answered.
 _MAY_HAVE = {"confirm": ("inactive",)}
@@ -141,7 +142,8 @@ def settle(tx: Tx, outcomes: list[Outcome]) -> None:
             " WHERE account_id = :account_id AND id = :id AND lease = :lease"
             " AND state IN ('claimed', 'handed')",
             state=outcome.state,
-            reply=outcome.reply[:500],
+            # A provider's NUL must not keep what was sent from being settled: it would be sent again.
+            reply=outcome.reply.replace("\0", "")[:REPLY_MAX],
             due_at=outcome.due_at,
             now=tx.now,
             account_id=outcome.delivery.account_id,

@@ -11,7 +11,7 @@ import msgspec
 from tidings.core import counters, events, subscribers
 from tidings.core.events import Origin
 from tidings.core.subscribers import Person
-from tidings.errors import Invalid, Missing, NotFound
+from tidings.errors import Invalid, Missing, NotFound, Unavailable
 from tidings.store.tx import Collected, Rx, Tx
 
 PAGE = 50
@@ -118,7 +118,11 @@ def record(tx: Tx, order: Order, origin: Origin) -> Purchase:
     for position, product in enumerate(products, 1):
         line = (tx.account_id, purchase_id, position, *msgspec.structs.astuple(product))
         tx.run(_PRODUCT.sql, **dict(zip(_PRODUCT.columns, line, strict=True)))
-    return find(tx, purchase_id)
+    kept = find(tx, purchase_id)
+    if (kept.subscriber_id, kept.products) != (who.id, products):
+        # One transaction told for two people in one wave: each is run again, alone.
+        raise Unavailable("this purchase was told twice at the same moment; try again")
+    return kept
 
 
 def find(rx: Rx, purchase_id: int) -> Purchase:

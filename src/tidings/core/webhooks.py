@@ -14,6 +14,7 @@ from tidings.store.tx import Rx, Tx
 
 URL_MAX = 2_048
 WEBHOOKS_MAX = 1_000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NOT_URL = re.compile(r"[\x00-\x20\x7f-\x9f]")
 
 # What each event needs beside its name: the first is how it is kept, any is accepted.
@@ -60,6 +61,8 @@ def create(
     needs = NEEDS[event]
     if needs and (subject not in needs or (subject_id is None and not value)):
         raise Invalid("event", f"{event} needs {' or '.join(needs)}")
+    if value is not None and _CONTROL.search(value):
+        raise Invalid("event", f"{subject} must not contain control characters")
     check_target(target_url)
     there = tx.one("SELECT COUNT(*) FROM webhooks WHERE account_id = :account_id", account_id=tx.account_id)
     if there and there[0] >= WEBHOOKS_MAX:

@@ -206,9 +206,9 @@ def _tags(record: str) -> dict[str, str]:
 
 
 def _is_policy(tags: dict[str, str]) -> bool:
-    """A DMARC record begins with its version; without a usable policy it needs an address for reports."""
+    """A DMARC record begins with its version; an unknown policy needs an address for reports beside it."""
     first = next(iter(tags.items()), ("", ""))
-    return first == ("v", "DMARC1") and (tags.get("p", "").lower() in _POLICIES or "rua" in tags)
+    return first == ("v", "DMARC1") and (tags.get("p", "none").lower() in _POLICIES or "rua" in tags)
 
 
 def _p(tags: dict[str, str]) -> str:

@@ -64,7 +64,7 @@ async def _presented(house: House, given: dict[str, object]) -> tuple[str, Crede
 
 async def _count(house: House, name: str, limit: int) -> None:
     """Count one request of `name`, over all processes where several share the database."""
-    if not house.rate_limit:
+    if not house.rate_limit or not limit:
         return
     if house.db.shared:
         wait = house.windows.still_refused(name)

@@ -71,8 +71,10 @@ def _draft(call: Call, current: Broadcast | None) -> Draft:
 
 
 def _text(call: Call, name: str, current: str | None) -> str | None:
-    """Return a given text, blank as None; what is not given stays."""
-    return current if call.params.get(name) is None else call.text(name)
+    """Return a given text without NUL, blank as None; what is not given stays."""
+    if call.params.get(name) is None:
+        return current
+    return (call.text(name) or "").replace("\0", "") or None
 
 
 def _time(call: Call, name: str, current: int | None) -> int | None:

@@ -97,7 +97,8 @@ class Call:
             return None
         text = value.strip()
         try:
-            if len(text) != len("yyyy-mm-dd"):
+            # Python also reads ISO weeks, such as 2026-W09-6, which are as long.
+            if len(text) != len("yyyy-mm-dd") or "W" in text:
                 raise ValueError(text)
             return (date.fromisoformat(text) - date(1970, 1, 1)).days
         except ValueError as problem:

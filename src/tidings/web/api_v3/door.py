@@ -37,7 +37,7 @@ class Door:
 
     async def _answer(self, scope: Scope, receive: Receive, method: str, path: str) -> Reply:
         if path == "/docs":
-            return html_reply(200, self._docs)
+            return html_reply(200, self._docs) if method in ("GET", "HEAD") else _not_allowed("GET")
         found = routes.find(path)
         if found is None:
             return shapes.error(404, *NOT_FOUND)
@@ -63,7 +63,8 @@ class Door:
             given = params.decode(scope["query_string"], content_type, body)
             client = scope.get("tidings.client", "")
             found = await auth.identify(self._house, given, client, secret=route.secret)
-            ids = [params.integer(one) for one in written]
+            # A space around the number would pass as a parameter; an address has none.
+            ids = [params.integer(one) if one.isdigit() else None for one in written]
             if route.endpoint is None or None in ids:
                 raise errors.NotFound(_noun(route) if route.subscribing else "path")
             call = Call(
@@ -95,6 +96,10 @@ def _other_method(method: str, methods: routes.Methods, *, open_to_browsers: boo
         # Only what the public key opens is offered to other sites.
         offered = ", ".join(sorted(name for name, one in methods.items() if not one.secret))
         return Reply(204, headers=[*_PREFLIGHT, (b"access-control-allow-methods", offered.encode())])
+    return _not_allowed(allowed)
+
+
+def _not_allowed(allowed: str) -> Reply:
     reply = shapes.error(405, "Method Not Allowed", f"This address answers {allowed}")
     reply.headers.append((b"allow", allowed.encode()))
     return reply

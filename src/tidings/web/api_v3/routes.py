@@ -91,9 +91,9 @@ for _route in ROUTES:
 
 def find(path: str) -> tuple[Methods, list[str]] | None:
     """Return the methods of a normalised path below `/v3/`, and its ids as they were written."""
-    given = path.split("/")[2:]
-    if not given:
+    if not path.startswith("/v3/"):
         return None
+    given = path.split("/")[2:]
     for parts, methods in _TABLE.get((len(given), given[0]), ()):
         ids = []
         for part, piece in zip(parts, given, strict=True):
