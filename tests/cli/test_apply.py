@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests import recount
+from tests.core import recount
 from tests.core.cast import Clock, Owner
 from tidings import declare
 from tidings.core import (

@@ -11,7 +11,15 @@ Key = tuple[int, str, int, str, int, int]
 
 
 def recount(db: Database) -> None:
-    """Fail unless every counter equals what its table says; counters of zero are as good as none."""
+    """Fail unless every counter equals what its table says."""
+    assert differences(db) == []
+
+
+def differences(db: Database) -> list[str]:
+    """Return a line for every counter that differs, by account, kind, ref, state, bucket and day.
+
+    Counters of zero are as good as none.
+    """
     kept = {
         (account, kind, ref_id, state, bucket, day): n
         for account, kind, ref_id, state, bucket, day, n in rows(
@@ -20,9 +28,11 @@ def recount(db: Database) -> None:
         if n
     }
     counted = dict(counted_anew(db))
-    wrong = {key: (kept.get(key, 0), counted.get(key, 0)) for key in kept.keys() | counted.keys()}
-    wrong = {key: pair for key, pair in wrong.items() if pair[0] != pair[1]}
-    assert not wrong, f"(kept, counted anew) by account, kind, ref, state, bucket, day: {wrong}"
+    return [
+        f"{key}: kept {kept.get(key, 0)}, counted {counted.get(key, 0)}"
+        for key in sorted(kept.keys() | counted.keys())
+        if kept.get(key, 0) != counted.get(key, 0)
+    ]
 
 
 def counted_anew(db: Database) -> Counter[Key]:

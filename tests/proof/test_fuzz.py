@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api_v3 import conformance
-from tests.recount import differences
+from tests.core.recount import differences
 from tests.setup import postgres
 from tidings.core import (
     accounts,

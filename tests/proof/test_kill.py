@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recount import differences
+from tests.core.recount import differences
 from tests.setup import postgres
 from tidings.core import accounts, forms, tags
 from tidings.store import migrate
