@@ -232,7 +232,9 @@ async def _loops(settings: Settings, db: Database, *, supervised: bool) -> None:
 
 
 def _until_end(running: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin: its lock, held here, would crash the interpreter's shutdown.
+    while os.read(0, 4_096):
+        pass
     running.call_soon_threadsafe(stop.set)
 
 
