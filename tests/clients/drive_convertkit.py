@@ -27,4 +27,5 @@ except APIError as problem:
     assert b"API Key not valid" in problem.args[0], problem
 else:
     raise AssertionError("an unknown key was taken")
+assert repr(forms[1]) == "<Form:Webinar>" and repr(added) == f"<Subscriber {added.id}>"
 print("driven")

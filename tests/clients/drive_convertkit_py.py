@@ -46,6 +46,10 @@ everybody = client.list_all_subscribers()
 assert len(everybody) == len({one["id"] for one in everybody}) == 61, len(everybody)
 assert client.list_subscribers(sort_field="cancelled_at")["subscribers"] == []
 assert client.list_subscribers(page=9)["subscribers"] == []
+days = {"from_date": "2020-01-01", "to_date": "2099-12-31"}
+changed = {"updated_from": "2020-01-01", "updated_to": "2099-12-31"}
+assert client.list_subscribers(**days, **changed)["total_subscribers"] == 61
+assert client.list_subscribers(to_date="2020-01-01")["subscribers"] == []
 assert client.delete_custom_field_by_name("occupation") is True
 assert client.get_form_id_by_name("no such form") is None
 print("driven")

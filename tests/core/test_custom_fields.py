@@ -98,6 +98,7 @@ def test_a_deleted_fields_values_are_hidden_at_once(db: Database, cast: Cast) ->
     _, who = join(
         db, ada, "form", ada.plain, "new@example.com", fields={"city": "Bern", "last_name": "Stark"}
     )
+    assert db.read_now(ada.id, subscribers.get, who.id).fields == {"last_name": "Stark", "city": "Bern"}
     db.write_now(ada.id, custom_fields.delete, ada.city)
     assert db.read_now(ada.id, subscribers.get, who.id).fields == {"last_name": "Stark"}
     with pytest.raises(NotFound):
@@ -117,6 +118,7 @@ def test_the_engine_removes_a_deleted_fields_values_from_every_row(
     for n in range(10):
         join(db, ada, "form", ada.plain, f"p{n}@example.com", fields={"city": f"City {n}", "last_name": "X"})
         join(db, eve, "form", eve.plain, f"p{n}@example.com", fields={"city": "kept"})
+    join(db, ada, "form", ada.plain, "bea@example.com", fields={"city": "of the very first"})
     db.write_now(ada.id, custom_fields.delete, ada.city)
     db.write_now(ada.id, custom_fields.delete, ada.last_name)
     clock.move(DAY)

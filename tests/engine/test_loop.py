@@ -111,6 +111,8 @@ def test_a_word_heard_during_a_step_is_not_lost() -> None:
             # Committed after this step has looked, before it ends.
             heard.set()
         else:
+            # And it is spent: the loop would never rest again.
+            assert not heard.is_set()
             stop.set()
         return 0
 

@@ -128,7 +128,7 @@ def test_a_redefinition_that_is_undone_is_seen_by_nobody(db: Database) -> None:
 
     results = asyncio.run(in_one_group_of_account(db, define_and_fail))
     assert isinstance(results[0], Invalid)
-    assert results[1:] == [("two",), ("two",)]
+    assert results[1:] == [(), ("two",), ("two",)]
     assert read(db) == ("two",)
 
 
@@ -142,7 +142,7 @@ async def in_one_group_of_account(db: Database, failing: Callable[[Tx], None]) -
     def reading(tx: Tx) -> tuple[str, ...]:
         return remembered(tx.for_account(ACCOUNT))
 
-    return await in_one_group(db, (failing_own,), (defining,), (reading,))
+    return await in_one_group(db, (failing_own,), (reading,), (defining,), (reading,))
 
 
 def test_what_a_verb_remembers_before_it_fails_is_forgotten(db: Database) -> None:

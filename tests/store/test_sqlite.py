@@ -92,7 +92,7 @@ def test_who_waits_at_the_turnstile_goes_before_who_has_just_left(tmp_path: Path
         theirs.leave()
 
     mine.enter()
-    waiter = threading.Thread(target=wait_and_pass)
+    waiter = threading.Thread(target=wait_and_pass, daemon=True)
     waiter.start()
     at_the_gate.wait(10)
     wait_until_gate_is_held(tmp_path / "x.db")
@@ -110,13 +110,14 @@ def test_who_waits_at_the_turnstile_goes_before_who_has_just_left(tmp_path: Path
 def wait_until_gate_is_held(path: Path) -> None:
     pause = threading.Event()
     with Path(f"{path}-gate").open("rb") as gate:
-        while True:
+        for _ in range(1_000):
             try:
                 fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
             fcntl.flock(gate, fcntl.LOCK_UN)
             pause.wait(0.01)
+    pytest.fail("nobody waits at the gate")
 
 
 def test_two_processes_write_to_one_file_and_neither_starves(sqlite_url: str) -> None:
