@@ -185,5 +185,5 @@ def _checked(tx: Tx, draft: Draft, sender: str) -> dict[str, object]:
         "subject": subject,
         "published_at": draft.published_at if draft.published_at is not None else tx.now,
         "email_address": sender,
-        "email_layout_template": draft.email_layout_template or LAYOUT,
+        "email_layout_template": values["email_layout_template"] or LAYOUT,
     }

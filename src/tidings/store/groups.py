@@ -43,6 +43,7 @@ class FullSession(Session, Protocol):
     def move_sequence(self, table: str) -> None: ...
     def version(self) -> str: ...
     def broken(self, problem: BaseException) -> Unavailable | None: ...
+    def overtaken(self, problem: BaseException) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -258,8 +259,10 @@ class Writer:
         return self.broken(problem) or problem
 
     def _passing(self, problem: BaseException | None) -> bool:
-        """Whether the same verb may well succeed at once: a deadlock, a lost connection."""
-        return not self._writer.savepoints and isinstance(problem, Unavailable)
+        """Whether the same verb may well succeed at once: a deadlock, a lost connection, a lost race."""
+        if self._writer.savepoints or problem is None:
+            return False
+        return isinstance(problem, Unavailable) or self._writer.overtaken(problem)
 
     def _roll_back(self) -> None:
         try:

@@ -157,6 +157,10 @@ class PostgresSession:
             return Unavailable("the database cannot be reached; try again shortly")
         return None
 
+    def overtaken(self, problem: BaseException) -> bool:
+        """Whether another process made the same row meanwhile: run again, the verb sees it."""
+        return isinstance(problem, psycopg.errors.UniqueViolation)
+
 
 class PostgresEar:
     """Hears NOTIFY on a connection of its own."""

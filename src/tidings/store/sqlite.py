@@ -198,6 +198,10 @@ class SqliteSession:
             return Unavailable(f"the database cannot be written: {problem}; nothing was changed")
         return None
 
+    def overtaken(self, problem: BaseException) -> bool:  # noqa: ARG002 (one writer at a time)
+        """Never: whoever writes has the database to themselves."""
+        return False
+
 
 class SqliteEar:
     """Hears commits of other connections: the pragma costs 2.5 us, so it is polled."""
