@@ -1,7 +1,7 @@
 """The database for its callers: `await db.write(account, verb, …)`, `await db.read(…)`.
 
-Writes of a process go to one thread, which runs the waiting verbs one after another in
-one transaction, commits once, durably, and then answers all callers (group commit). A
+Writes of a process go to one thread, which has the waiting verbs run in one transaction,
+commits once, durably, and then answers all callers (group commit; see `groups`). A
 verb that raises rolls back alone and loses what it collected.
 """
 
@@ -25,8 +25,8 @@ from tidings.store.tx import Rx, Tx
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A group is whatever waits when the one before has ended, at most so many verbs: 200 of
-# about 60 us hold SQLite's write lock for some 12 ms.
+# A group is whatever waits when the one before has ended, at most so many verbs: 64 of
+# about 60 us hold SQLite's write lock, and the event loop, for some 4 ms.
 GROUP_MAX = 64
 # More waiting verbs than this means that the disk does not keep up: better to say so.
 WAITING_MAX = 10_000
