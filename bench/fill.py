@@ -6,6 +6,7 @@ core/counters keeps them.
 
 from tidings.core import accounts, counters, custom_fields, forms, tags
 from tidings.core.counters import BITS, DATED_BITS, DAY_MS
+from tidings.store import ids
 from tidings.store.db import Database
 from tidings.store.tx import Tx
 
@@ -28,8 +29,8 @@ class Filled:
         db.write_now(account, custom_fields.create, ["Last name", "City"])
         for first in range(1, people + 1, SLICE):
             db.write_now(account, _people, first, min(first + SLICE - 1, people), people, self.tags[0])
-        db.move_sequence("subscribers")
-        db.move_sequence("subscriptions")
+        for table in ("subscribers", "subscriptions"):
+            ids.move_past(db, table, people)
         db.write_now(account, _count, self.tags[0])
 
 

@@ -25,6 +25,7 @@ from tidings.core.events import Origin
 from tidings.core.forms import FormSettings
 from tidings.core.purchases import Order
 from tidings.core.signup import Also
+from tidings.store import ids
 from tidings.store.db import Database
 from tidings.store.tx import Rx, Tx
 
@@ -156,7 +157,9 @@ def build(db: Database, clock: Clock) -> None:
         db.write_now(account.number, _unsubscribe, account)
         db.write_now(account.number, _write, account)
     for table in TABLES:
-        db.move_sequence(table)
+        highest = db.read_now(0, lambda rx, table=table: rx.one(f"SELECT MAX(id) FROM {table}"))  # noqa: S608 (tables of ours)
+        if highest and highest[0]:
+            ids.move_past(db, table, highest[0])
 
 
 def _open(tx: Tx, account: Account) -> None:

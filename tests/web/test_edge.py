@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidings.web import access, http
-from tidings.web.http import ClientGone, Edge, TooLarge, TooSlow
+from tidings.web.http import ClientGone, Edge, TooLarge
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def test_a_higher_level_switches_the_lines_off(lines: list[logging.LogRecord]) -
 
 @pytest.mark.parametrize(
     ("problem", "status"),
-    ((TooLarge(), 413), (TooSlow(), 408), (ValueError("a@example.com"), 500), (KeyError(), 500)),
+    ((TooLarge(), 413), (ValueError("a@example.com"), 500), (KeyError(), 500)),
 )
 def test_what_escapes_a_door_is_answered_in_its_format(
     problem: Exception, status: int, lines: list[logging.LogRecord]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
 from tidings.web import access, http
-from tidings.web.http import ClientGone, Reply, TooLarge, TooSlow
+from tidings.web.http import ClientGone, Reply, TooLarge
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -99,11 +99,6 @@ def test_a_body_that_grows_over_the_limit_is_refused() -> None:
     assert read(piece(b"12345", True), piece(b"67890"), limit=10) == b"1234567890"
     with pytest.raises(TooLarge):
         read(piece(b"12345", True), piece(b"678901", True), limit=10)
-
-
-def test_a_body_that_stops_coming_is_too_slow() -> None:
-    with pytest.raises(TooSlow):
-        read(piece(b"12345", True), seconds=0.02)
 
 
 def test_a_caller_who_leaves_in_the_body_is_gone() -> None:

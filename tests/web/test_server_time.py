@@ -21,7 +21,7 @@ def patient() -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[Running]:
     """With times short enough to wait for."""
-    with running(head_seconds=0.3, drain_seconds=0.3, keep_alive_seconds=1) as server_:
+    with running(head_seconds=0.3, body_seconds=0.3, drain_seconds=0.3, keep_alive_seconds=1) as server_:
         yield server_
 
 
@@ -68,11 +68,28 @@ def test_an_idle_connection_is_closed_without_a_word(hasty: Running) -> None:
     assert [answer.status for answer in talk(hasty, GET + b"\r\n")] == [200]
 
 
-def test_a_body_that_does_not_come_is_refused(patient: Running) -> None:
-    (answer,) = talk(patient, b"POST /impatient HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc")
-    assert answer.status == 408
-    assert json.loads(answer.body)["error"] == "Request Timeout"
-    assert answer.headers["connection"] == "close"
+def test_a_body_that_does_not_come_is_refused(hasty: Running) -> None:
+    head = b"POST /slow HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\n"
+    for pieces in ((head + b"abc",), (head, b"abc", b"d"), (head,)):
+        (answer,) = talk(hasty, *pieces)
+        assert_refusal(answer, 408)
+
+
+def test_a_body_behind_a_slow_answer_is_not_late_before_it(hasty: Running) -> None:
+    second = b"POST /slow HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc"
+    first, late = talk(hasty, WAIT + second)
+    assert first.status == 200
+    assert_refusal(late, 408)
+
+
+def test_a_body_in_two_pieces_is_read_whole_and_its_clock_ends(hasty: Running) -> None:
+    with closing(hasty.connect()) as connection:
+        connection.sendall(b"POST /slow HTTP/1.1\r\nHost: t\r\nContent-Length: 6\r\n\r\nabc")
+        connection.sendall(b"def")
+        assert json.loads(answers(connection, "POST")[0].body)["length"] == 6
+        time.sleep(0.5)
+        connection.sendall(GET + b"\r\n")
+        assert answers(connection, "GET")[0].status == 200
 
 
 def test_a_caller_who_leaves_in_the_body_is_logged_and_forgotten(patient: Running) -> None:

@@ -44,8 +44,7 @@ class Application:
         elif path == "/large":
             reply = http.json_reply(200, "x" * 20_000_000)
         elif path != "/early":
-            seconds = 0.3 if path == "/impatient" else http.BODY_SECONDS
-            body = await http.read_body(receive, scope["headers"], seconds=seconds)
+            body = await http.read_body(receive, scope["headers"])
             reply = http.json_reply(200, {"path": path, "length": len(body)})
         tag = http.header(scope["headers"], b"if-none-match")
         await http.send_reply(send, reply, method=scope["method"], if_none_match=tag)

@@ -1,25 +1,28 @@
 """The database for its callers: `await db.write(account, verb, …)`, `await db.read(…)`.
 
-Writes of a process go to one thread, which has the waiting verbs run in one transaction,
-commits once, durably, and then answers all callers (group commit; see `groups`). A
-verb that raises rolls back alone and loses what it collected.
+The waiting verbs of a process run in one transaction, in the event loop's own thread, which
+commits once, durably, and then answers all callers (group commit; see `groups`). While the disk
+or PostgreSQL works the loop goes on with other things (see `aside`). A verb that raises rolls
+back alone and loses what it collected.
 """
 
 import asyncio
 import contextlib
 import os
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from tidings.errors import Problem, Unavailable
+from tidings.errors import Unavailable
 from tidings.store import postgres, sqlite
+from tidings.store.aside import Hands
 from tidings.store.definitions import STALE_MS, Definitions
 from tidings.store.groups import FullSession, Job, Writer
+from tidings.store.questions import Asking, Reader
 from tidings.store.tx import Rx, Tx
 
 P = ParamSpec("P")
@@ -66,9 +69,15 @@ class Database:
         self._readers = threading.local()
         self._opened: list[FullSession] = []
         self._pool = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="reader")
-        self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._start = threading.Lock()
+        self._hands = Hands()
+        self._asking = Asking(
+            lambda: self.session(writer=False), self._writer.broken, self._known, self._now, self._hands
+        )
+        self._waiting: deque[Job] = deque()
+        # Who writes has the turn: one group or one command at a time.
+        self._turn = threading.Condition()
+        self._busy = False
+        self._driver: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
     # -- writing ------------------------------------------------------------------
@@ -101,10 +110,11 @@ class Database:
         job = Job(account_id, verb, args, options, key, loop=loop, future=future)
         if self._closed:
             raise Unavailable("the database is closed")
-        if self._waiting.qsize() >= WAITING_MAX:
+        if len(self._waiting) >= WAITING_MAX:
             raise Unavailable("too many writes are waiting; try again shortly")
-        self._run_thread()
-        self._waiting.put(job)
+        self._waiting.append(job)
+        if not self._busy:
+            self._begin(loop)
         return await future
 
     def write_now(
@@ -112,61 +122,107 @@ class Database:
     ) -> T:
         """Run one verb in this thread and commit it: for commands and tests."""
         job = Job(account_id, verb, args, options)
-        self._writer.run([job])
+        self._take_turn()
+        try:
+            self._run([job])
+        finally:
+            self._end_turn()
         if job.error is not None:
             raise job.error
         result: T = job.result
         return result
 
-    def _run_thread(self) -> None:
-        if self._thread is None:
-            with self._start:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._serve, name="writer", daemon=True)
-                    self._thread.start()
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have this loop run what waits, unless somebody has the turn: they will see to it."""
+        with self._turn:
+            if self._busy or not self._waiting:
+                return
+            self._busy, self._driver = True, loop
+        self._task = loop.create_task(self._drive(loop))
 
-    def _serve(self) -> None:
-        """Take whatever waits, run it as one group, answer, again."""
+    async def _drive(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run group after group until nothing waits."""
         while True:
-            job = self._waiting.get()
-            if job is None:
-                return
-            jobs, stop = [job], False
-            while len(jobs) < GROUP_MAX and not self._waiting.empty():
-                job = self._waiting.get()
-                if job is None:
-                    stop = True
+            jobs = self._next_group()
+            if jobs:
+                with contextlib.suppress(asyncio.CancelledError):  # the group has ended whole
+                    await self._hands.drive(partial(self._run, jobs))
+                self._answer(jobs, loop)
+                # The answers go out before the next group holds the loop.
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+                continue
+            with self._turn:
+                if not self._waiting:
+                    self._busy, self._driver = False, None
+                    self._turn.notify_all()
+                    return
+
+    def _next_group(self) -> list[Job]:
+        """Take what waits, at most `GROUP_MAX`."""
+        waiting = self._waiting
+        return [waiting.popleft() for _ in range(min(GROUP_MAX, len(waiting)))]
+
+    def _run(self, jobs: list[Job]) -> None:
+        try:
+            self._writer.run(jobs)
+        except Exception as problem:  # noqa: BLE001 - the top of the loop: callers are told
+            for each in jobs:
+                each.error = each.error or problem
+
+    def _take_turn(self) -> None:
+        """Wait until nobody writes, in a thread that may wait."""
+        with self._turn:
+            while self._busy:
+                driver = self._driver
+                if driver is not None and driver.is_closed():
+                    # Its loop ended in the middle of a group, and with it all who wait for it.
+                    self._writer.abandon()
                     break
-                jobs.append(job)
-            try:
-                self._writer.run(jobs)
-            except Exception as problem:  # noqa: BLE001 - the top of the loop: callers are told
-                for each in jobs:
-                    each.error = each.error or problem
-            self._answer(jobs)
-            if stop:
-                return
+                with contextlib.suppress(RuntimeError):
+                    if asyncio.get_running_loop() is driver:
+                        raise AssertionError("a loop that writes cannot wait for itself: await `write`")
+                self._turn.wait(0.05)
+            self._busy, self._driver = True, None
+
+    def _end_turn(self) -> None:
+        """Let the next one write; what waits is begun in its own loop, or here if that is gone."""
+        while True:
+            with self._turn:
+                self._busy = False
+                self._turn.notify_all()
+                loop = self._waiting[0].loop if self._waiting else None
+                if loop is None:
+                    return
+                with contextlib.suppress(RuntimeError):  # closed
+                    loop.call_soon_threadsafe(self._begin, loop)
+                    return
+                self._busy = True
+            self._run(self._next_group())
 
     @staticmethod
-    def _answer(jobs: list[Job]) -> None:
-        """Answer all callers; waking a loop costs some 10 us, so once for the group."""
-        loops: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+    def _answer(jobs: list[Job], here: asyncio.AbstractEventLoop | None) -> None:
+        """Answer all callers; those of another loop in that loop."""
+        others: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         for job in jobs:
-            if job.loop is not None:
-                loops.setdefault(job.loop, []).append(job)
-        for loop, theirs in loops.items():
+            if job.loop is here:
+                _resolve(job)
+            elif job.loop is not None:
+                others.setdefault(job.loop, []).append(job)
+        for loop, theirs in others.items():
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(_resolve, theirs)
+                loop.call_soon_threadsafe(_resolve, *theirs)
 
     # -- reading ------------------------------------------------------------------
 
     async def read(
         self, account_id: int, question: Callable[Concatenate[Rx, P], T], *args: P.args, **options: P.kwargs
     ) -> T:
-        """Answer a question about a few rows: in the event loop on SQLite (5 us a query)."""
+        """Answer a question about a few rows: at once on SQLite (5 us a query), in waves on PostgreSQL."""
         if self._writer.spares_reads:
             return self.read_now(account_id, question, *args, **options)
-        return await self.scan(account_id, question, *args, **options)
+        answer: T = await self._asking.ask(account_id, question, args, options)
+        return answer
 
     async def scan(
         self, account_id: int, question: Callable[Concatenate[Rx, P], T], *args: P.args, **options: P.kwargs
@@ -200,24 +256,8 @@ class Database:
         options: Any,
     ) -> Any:
         """Ask; a question has no effect, so a lost connection is opened anew and it is asked again."""
-        session: FullSession | None = None
-        for last in (False, True):
-            try:
-                session = opener()
-                rx = Rx(session, self._known, account_id, self.clock())
-                return session.reading(partial(question, rx, *args, **options))
-            except Problem:
-                raise
-            except Exception as problem:
-                said = self._writer.broken(problem)
-                if said is None:
-                    raise
-                lost = session is not None and session.closed
-                if session is not None:
-                    self._drop(session)
-                if last or not lost:
-                    raise said from problem
-        raise AssertionError("the second try has returned or raised")
+        reader = Reader(opener, self._drop, self._writer.broken, self._known, self._now)
+        return reader.ask(account_id, question, args, options)
 
     def _drop(self, session: FullSession) -> None:
         """Open a new connection next time: this one may be gone."""
@@ -255,10 +295,6 @@ class Database:
         ear: Ear = self.session(writer=False).listen()
         return ear
 
-    def move_sequence(self, table: str) -> None:
-        """After rows with given ids: let the table's next id come after them."""
-        self._writer.move_sequence(table)
-
     def version(self) -> str:
         """The database's name and version, for people."""
         return self._writer.version()
@@ -282,19 +318,22 @@ class Database:
         if self._closed:
             return
         self._closed = True
-        if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join(timeout=30)
+        self._take_turn()
+        while jobs := self._next_group():
+            self._run(jobs)
+            self._answer(jobs, None)
+        self._hands.close()
         self._pool.shutdown(wait=True)
         for session in [*self._opened, self._reader]:
             if session is not None:
                 session.close()
+        self._asking.close()
         self._writer.close()
         if self._turnstile:
             self._turnstile.close()
 
 
-def _resolve(jobs: list[Job]) -> None:
+def _resolve(*jobs: Job) -> None:
     for job in jobs:
         future = job.future
         if future is None or future.done():

@@ -5,10 +5,13 @@ turns it into what the database takes; the result is kept, since the texts are c
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
 _LITERAL = re.compile(r"('(?:[^']|'')*')")
+_VALUES = re.compile(r"\bVALUES \(((?:[^()']|'[^']*')*)\)")
 _CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE)\b")
 
 
@@ -46,6 +49,36 @@ class Dialect:
         for at in range(0, len(parts), 2):
             parts[at] = _PARAMETER.sub(r"%(\1)s", parts[at])
         return "".join(parts)
+
+
+@cache
+def values_of(sql: str) -> tuple[str, str, tuple[str, ...], str] | None:
+    """Cut `INSERT … VALUES (:a, 0, :b) …` into its start, the values, their names in order, its end.
+
+    None for any other statement, such as an UPDATE.
+    """
+    found = _VALUES.search(sql)
+    if found is None:
+        return None
+    return sql[: found.start()], found[1], tuple(_PARAMETER.findall(found[1])), sql[found.end() :]
+
+
+def in_order(sql: str, columns: Sequence[str]) -> bool:
+    """Whether it inserts values that are named in the order of the columns, as a set can be."""
+    parts = values_of(sql)
+    if parts is not None and parts[2] != tuple(columns):
+        raise ValueError("the columns are not in the order of VALUES")
+    return parts is not None
+
+
+def set_of(sql: str, types: Mapping[str, str]) -> str:
+    """Turn `INSERT … VALUES (:a, 0, :b) …` into one that takes an array for each name (PostgreSQL)."""
+    parts = values_of(sql)
+    assert parts is not None  # noqa: S101 (see in_order)
+    start, values, names, end = parts
+    arrays = ", ".join(f"%s::{types[name]}[]" for name in names)
+    chosen = _PARAMETER.sub(r"given.\1", values)
+    return "".join((start, "SELECT ", chosen, f" FROM unnest({arrays}) AS given ({', '.join(names)})", end))
 
 
 def _writes(sql: str) -> bool:

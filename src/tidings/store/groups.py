@@ -1,19 +1,20 @@
 """Groups: the waiting verbs of a process, run in one transaction and committed once.
 
-On SQLite each verb has a savepoint and is undone alone. On PostgreSQL a savepoint would
-cost two round trips a verb: a `Problem` before the first write leaves the group standing,
-anything else rolls it back, and its members are run again one by one.
+A `Problem` before a verb's first write leaves the group standing; anything else rolls it back and
+its members run again: on SQLite together, now with a savepoint for each, so that a verb is undone
+alone; on PostgreSQL, where a savepoint would cost two round trips a verb, one by one. Savepoints
+from the start would copy every page that a verb touches.
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tidings.errors import Problem, Unavailable
-from tidings.store import hop, waves
+from tidings.store import waves
+from tidings.store.aside import apart
 from tidings.store.definitions import Definitions
 from tidings.store.tx import Collected, Row, Session, Tx
 
@@ -40,7 +41,6 @@ class FullSession(Session, Protocol):
     def undo(self) -> None: ...
     def reading(self, question: Callable[[], Any]) -> Any: ...
     def notify(self) -> None: ...
-    def move_sequence(self, table: str) -> None: ...
     def version(self) -> str: ...
     def broken(self, problem: BaseException) -> Unavailable | None: ...
     def overtaken(self, problem: BaseException) -> bool: ...
@@ -111,12 +111,6 @@ def _waves(jobs: list[Job], *, together: bool) -> Iterator[list[Job]]:
         later = rest
 
 
-def _common_loop(jobs: list[Job]) -> asyncio.AbstractEventLoop | None:
-    """Return the event loop that all callers wait in, if it is one and another thread's."""
-    loop = jobs[0].loop
-    return loop if loop is not None and all(job.loop is loop for job in jobs) else None
-
-
 class Writer:
     """The one writing connection of a process, and how groups are run on it.
 
@@ -130,18 +124,12 @@ class Writer:
         self._known = known
         self._clock = clock
         self._written = Definitions(stale_ms=0)
-        self._lock = threading.Lock()
         self._writer = opener()
 
     @property
     def spares_reads(self) -> bool:
         """Whether point reads are cheap enough for the event loop."""
         return self._writer.spares_reads
-
-    def move_sequence(self, table: str) -> None:
-        """Let a table's next id come after all that are there."""
-        with self._lock:
-            self._writer.move_sequence(table)
 
     def version(self) -> str:
         """The database's name and version, for people."""
@@ -152,18 +140,24 @@ class Writer:
         self._writer.close()
 
     def run(self, jobs: list[Job]) -> None:
-        """Run the jobs as one group; each holds its result or its error afterwards."""
+        """Run the jobs as one group; each holds its result or its error afterwards.
+
+        One caller at a time: `db` sees to it.
+        """
         if not self._writer.savepoints:
             jobs.sort(key=lambda job: (job.account_id, job.key))
-        with self._lock:
-            self._attempt_often(jobs)
+        self._attempt_often(jobs)
 
     def _attempt_often(self, jobs: list[Job]) -> None:
+        careful = False
         for attempt in range(TRIES):
             try:
-                self._attempt(jobs)
+                self._attempt(jobs, careful=careful)
                 return
             except _Again as again:
+                if self._writer.savepoints and not careful:
+                    careful = True
+                    continue
                 if len(jobs) > 1:
                     self._one_by_one(jobs)
                     return
@@ -182,15 +176,11 @@ class Writer:
                     other.error = job.error
                 return
 
-    def _attempt(self, jobs: list[Job]) -> None:
+    def _attempt(self, jobs: list[Job], *, careful: bool) -> None:
         session = self._writer
         try:
             session.begin()
-            loop = _common_loop(jobs) if session.spares_reads else None
-            if loop is None:
-                self._work(session, jobs)
-            else:
-                hop.in_loop(loop, lambda: self._work(session, jobs))
+            self._work(session, jobs, careful=careful)
             session.commit()
         except BaseException as problem:
             self._written.settle()
@@ -205,20 +195,24 @@ class Writer:
             raise _Again from said
         self._known.forget(self._written.settle())
 
-    def _work(self, session: FullSession, jobs: list[Job]) -> None:
+    def _work(self, session: FullSession, jobs: list[Job], *, careful: bool) -> None:
         """Run the verbs and write what they collected: all of a group but its commit."""
         # The moment of having the turn: rows are then made in the order of their times.
         sink, wakes, now = _Sink(), False, self._clock()
+        if len(jobs) > 1:
+            self._written.check(session, {job.account_id for job in jobs}, now)
         for wave in _waves(jobs, together=not session.savepoints):
-            wakes |= self._run_wave(session, sink, wave, now)
+            wakes |= self._run_wave(session, sink, wave, now, careful=careful)
         sink.flush(session)
         if wakes:
             session.notify()
 
-    def _run_wave(self, session: FullSession, sink: _Sink, wave: list[Job], now: int) -> bool:
+    def _run_wave(
+        self, session: FullSession, sink: _Sink, wave: list[Job], now: int, *, careful: bool
+    ) -> bool:
         """Run the verbs of a wave; return whether any wakes the engine."""
         if len(wave) == 1:
-            return self._run_verb(session, sink, wave[0], now)
+            return self._run_verb(session, sink, wave[0], now, careful=careful)
         woken = []
         together = waves.WaveSession(session)
         waves.run(
@@ -231,23 +225,33 @@ class Writer:
         return any(woken)
 
     def _run_verb(
-        self, session: FullSession, sink: _Sink, job: Job, now: int, *, asks: Session | None = None
+        self,
+        session: FullSession,
+        sink: _Sink,
+        job: Job,
+        now: int,
+        *,
+        asks: Session | None = None,
+        careful: bool = False,
     ) -> bool:
-        """Run one verb; return whether it wakes the engine."""
+        """Run one verb, if `careful` within a savepoint; return whether it wakes the engine."""
         tx = Tx(asks or session, self._written, job.account_id, now)
-        session.save()
+        if careful:
+            session.save()
         try:
             job.error = None
             job.result = job.verb(tx, *job.args, **job.options)
         except Exception as problem:
             if session.broken(problem):
                 raise
-            if not session.savepoints and (tx.wrote or not isinstance(problem, Problem)):
+            if careful:
+                session.undo()
+            elif tx.wrote or not isinstance(problem, Problem):
                 raise _Again from problem
-            session.undo()
             job.error = problem
             return False
-        session.keep()
+        if careful:
+            session.keep()
         sink.take(tx.collected)
         return tx.wakes
 
@@ -275,11 +279,20 @@ class Writer:
         return self._writer.closed
 
     def _reconnect(self, attempt: int) -> bool:
-        time.sleep(0.2 * attempt)
         try:
-            self._writer = self._open()
+            self._writer = apart(lambda: self._opened_later(0.2 * attempt))
         except Exception as problem:
             if self._writer.broken(problem):
                 return attempt < TRIES - 1
             raise
         return True
+
+    def _opened_later(self, seconds: float) -> FullSession:
+        time.sleep(seconds)
+        return self._open()
+
+    def abandon(self) -> None:
+        """Drop the connection with whatever it was in the middle of, and open another."""
+        self._written.settle()
+        self._writer.close()
+        self._writer = self._open()

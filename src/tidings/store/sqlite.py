@@ -13,7 +13,8 @@ from typing import Any
 import apsw
 
 from tidings.errors import Unavailable
-from tidings.store.dialect import SQLITE, Dialect
+from tidings.store.aside import apart
+from tidings.store.dialect import SQLITE, Dialect, in_order
 from tidings.store.tx import Row
 from tidings.store.waves import Asked
 
@@ -52,7 +53,22 @@ class Turnstile:
         self._gate = os.open(path + "-gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._turn = os.open(path + "-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
+    def try_enter(self) -> bool:
+        """Take the turn if nobody has it and nobody waits for it."""
+        try:
+            fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        try:
+            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            fcntl.flock(self._gate, fcntl.LOCK_UN)
+        return True
+
     def enter(self) -> None:
+        """Wait for the turn."""
         fcntl.flock(self._gate, fcntl.LOCK_EX)
         try:
             fcntl.flock(self._turn, fcntl.LOCK_EX)
@@ -90,6 +106,9 @@ class SqliteSession:
         run(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         if not writer:
             run("PRAGMA query_only = ON")
+        elif turnstile:
+            # From here on it waits in a thread, see `begin`.
+            self._connection.set_busy_timeout(0)
 
     def fetch(self, sql: str, params: dict[str, Any]) -> list[Row]:
         return self._cursor.execute(self.dialect.statement(sql).text, params).fetchall()
@@ -109,26 +128,40 @@ class SqliteSession:
 
     def many(self, sql: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Run one statement for each row."""
-        text = self.dialect.statement(sql).text
-        execute = self._cursor.execute
-        for row in rows:
-            execute(text, dict(zip(columns, row, strict=True)))
+        # Named parameters given as a sequence are bound in the order of their first appearance.
+        ordered = in_order(sql, columns)
+        given: Any = rows if ordered else [dict(zip(columns, row, strict=True)) for row in rows]
+        self._cursor.executemany(self.dialect.statement(sql).text, given)
 
     def script(self, sql: str) -> None:
         """Run the statements of a migration."""
         self._cursor.execute(self.dialect.text(sql))
 
     def begin(self) -> None:
-        if self._turnstile:
-            self._turnstile.enter()
+        if self._turnstile and not self._turnstile.try_enter():
+            apart(self._turnstile.enter)
         try:
-            self._cursor.execute("BEGIN IMMEDIATE")
+            try:
+                self._cursor.execute("BEGIN IMMEDIATE")
+            except apsw.BusyError:
+                # Somebody who does not know the turnstile writes, a shell perhaps.
+                apart(self._begin_patiently)
         except BaseException:
             if self._turnstile:
                 self._turnstile.leave()
             raise
 
+    def _begin_patiently(self) -> None:
+        self._connection.set_busy_timeout(BUSY_MS)
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+        finally:
+            self._connection.set_busy_timeout(0)
+
     def commit(self) -> None:
+        apart(self._commit)
+
+    def _commit(self) -> None:
         self._cursor.execute("COMMIT")
         if self._turnstile:
             self._turnstile.leave()
@@ -169,9 +202,6 @@ class SqliteSession:
     def data_version(self) -> int:
         version: int = self._cursor.execute("PRAGMA data_version").fetchall()[0][0]  # type: ignore[assignment]
         return version
-
-    def move_sequence(self, table: str) -> None:
-        """Nothing: AUTOINCREMENT moves past a given id by itself."""
 
     def has_table(self, name: str) -> bool:
         sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name"

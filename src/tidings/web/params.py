@@ -137,6 +137,8 @@ def id_list(value: object) -> list[int]:
 
     In the given order, repetitions kept, at most IDS_MAX entries read.
     """
+    if value is None:
+        return []
     if isinstance(value, dict):
         numbered = {key: item for key, item in value.items() if isinstance(key, str) and _is_index(key)}
         entries: Iterable[object] = [numbered[key] for key in sorted(numbered, key=_index_order)]

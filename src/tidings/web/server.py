@@ -11,7 +11,6 @@ import resource
 from asyncio import TimerHandle
 from time import perf_counter
 from typing import Any, Final
-from uuid import uuid4
 
 import httptools
 import msgspec
@@ -20,7 +19,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from tidings.web import access
+from tidings.web import access, http
 from tidings.web.cork import Corked
 
 # Twice what nginx and Apache take by default; browsers with many cookies stay under 16 KiB.
@@ -29,6 +28,8 @@ HEAD_MAX: Final = 32_768
 URL_MAX: Final = 8_192
 # From the connection or the first byte of a request to the end of its head. A head is one packet or two.
 HEAD_SECONDS: Final = 10.0
+# From the head to the end of the body: 1 MiB in 30 s is 35 KB/s, slower than any client in use.
+BODY_SECONDS: Final = 30.0
 # Requests that may wait for the one before them. uvicorn queues without end: 180 MB of pipelined requests
 # on one connection took 21 GB. No client in use pipelines at all; load generators send 16.
 PIPELINE_MAX: Final = 100
@@ -67,6 +68,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """One connection; see the module. The bounds are class attributes so that `config` can set them."""
 
     head_seconds = HEAD_SECONDS
+    body_seconds = BODY_SECONDS
     drain_seconds = DRAIN_SECONDS
     linger_seconds = LINGER_SECONDS
     write_seconds = WRITE_SECONDS
@@ -95,7 +97,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refused = 0
         self._refusal_due = False
         self._began = 0.0
-        # One clock at a time: for the head, for the drain, or for the end after a refusal.
+        # One clock at a time: for the head, the body, the drain, or for the end after a refusal.
         self._clock: TimerHandle | None = None
         self._write_clock: TimerHandle | None = None
 
@@ -193,6 +195,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if not cycle.response_complete:
             # As the class above does, without its two questions about upgrades, which cost 1 %.
+            if self._clock is not None:
+                self._stop_clock()
             cycle.more_body = False
             cycle.message_event.set()
         elif self._clock is not None:
@@ -209,9 +213,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._phase != _IDLE or self.pipeline or self._refusal_due:
             self._look_at_next()
 
-    def _should_upgrade(self) -> bool:
-        return False
-
     # Bounds
 
     def _look_at_rest(self, size: int, body_before: int) -> None:
@@ -224,6 +225,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._hidden = 0 if len(self.cycle.body) != body_before else self._hidden + size
             if self._hidden > HEAD_MAX:
                 self._refuse(431)
+            elif self._clock is None:
+                self._began = perf_counter()
+                self._clock = self.loop.call_later(self.body_seconds, self._body_is_late)
             return
         if self._phase == _HEAD:
             # A chunk that is not the head's first belongs to it as a whole.
@@ -251,6 +255,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
         elif self._phase == _BODY and self.cycle.response_complete and not self._refused:
             self._unset_keepalive_if_required()
+            self._stop_clock()
             self._drained = 0
             self._clock = self.loop.call_later(self.drain_seconds, self.transport.close)
 
@@ -267,6 +272,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._unanswered:
             # Reading may be paused until the answer before is sent, so the caller is not to blame.
             self._clock = self.loop.call_later(self.head_seconds, self._head_is_late)
+        else:
+            self._refuse(408)
+
+    def _body_is_late(self) -> None:
+        self._clock = None
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            # It waits behind another request, and reading may be paused: the caller is not to blame.
+            self._clock = self.loop.call_later(self.body_seconds, self._body_is_late)
         else:
             self._refuse(408)
 
@@ -308,7 +323,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         error, message = _REFUSALS[self._refused]
         body = msgspec.json.encode({"error": error, "message": message})
-        request_id = str(uuid4())
+        request_id = http.fresh_id()
         lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
         self.transport.write(
             b"%bcontent-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n%bx-request-id: %b\r\n"
@@ -344,6 +359,7 @@ def config(
     backlog: int = 2048,
     keep_alive_seconds: int = KEEP_ALIVE_SECONDS,
     head_seconds: float = HEAD_SECONDS,
+    body_seconds: float = BODY_SECONDS,
     drain_seconds: float = DRAIN_SECONDS,
     connections_max: int = CONNECTIONS_MAX,
 ) -> uvicorn.Config:
@@ -360,6 +376,7 @@ def config(
         pass
 
     Protocol.head_seconds = head_seconds
+    Protocol.body_seconds = body_seconds
     Protocol.drain_seconds = drain_seconds
     Protocol.connections_max = max(1, min(connections_max, descriptors - DESCRIPTORS_KEPT))
     return uvicorn.Config(
