@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--database", nargs="*", default=["sqlite", "postgresql"])
     parser.add_argument("--seconds", type=float, default=4.0)
     chosen = parser.parse_args()
-    with _server("bare") as (port, _):
+    with server("bare") as (port, _):
         bare = load.run(port, lambda _: load.get("/"), seconds=chosen.seconds)
     print(f"\nBare server, a constant: {bare.rate:,.0f}/s, p50 {bare.percentile(0.5):.2f} ms\n")
     print("| database | people | what | rate | without HTTP | of it | p50, p99 of 32 | p50 of 1 | memory |")
@@ -55,18 +55,18 @@ def main() -> int:
 def _measure(kind: str, people: int, folder: Path, seconds: float) -> int:
     url = f"sqlite:///{folder}/bench.db"
     if kind != "sqlite":
-        url = postgres.fresh_database(postgres.shared_server())
+        url = postgres.fresh_database(postgres.sharedserver())
     db = Database(url)
     migrate.migrate(db)
     filled = Filled(db, people)
     limits = Direct(db, filled, seconds / 2).run()
     db.close()
     wrong = 0
-    with _server("tidings", url) as (port, server):
+    with server("tidings", url) as (port, process):
         for what, build in _requests(filled):
             result = load.run(port, build, seconds=seconds)
             alone = load.run(port, build, seconds=seconds / 4, connections=1)
-            memory = server.memory_info().rss / 1e6
+            memory = process.memory_info().rss / 1e6
             limit = limits[what]
             print(
                 f"| {kind} | {people:,} | {what} | {result.rate:,.0f}/s | {limit:,.0f}/s |"
@@ -127,7 +127,7 @@ def _requests(filled: Filled) -> Iterator[tuple[str, Ask]]:
 
 
 @contextmanager
-def _server(what: str, url: str = "") -> Iterator[tuple[int, psutil.Process]]:
+def server(what: str, url: str = "") -> Iterator[tuple[int, psutil.Process]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

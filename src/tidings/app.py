@@ -7,20 +7,29 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
+import uvloop
 from starlette.types import Receive, Scope, Send
 
-from tidings import declare, journal, tokens
-from tidings.core import accounts, deliveries, outbox
+from tidings import declare, failpoints, journal, tokens
+from tidings.core import accounts, deliveries, heartbeats, outbox, pacing
 from tidings.core.accounts import INSTALLATION
-from tidings.core.deliveries import Delivery, Letter, Outcome
+from tidings.core.deliveries import Delivery, Letter, Outcome, Timing
 from tidings.engine import loop, sender, upkeep
+from tidings.engine.desk import Desk
+from tidings.engine.heart import Heart
+from tidings.engine.pace import Pace
+from tidings.engine.room import Room
+from tidings.engine.scheduler import Scheduler
+from tidings.engine.steps import Steps
 from tidings.mail import outcome, provider, smtp
+from tidings.mail.classify import classify
 from tidings.settings import Bad, Settings
 from tidings.store import migrate
-from tidings.store.db import Database
+from tidings.store.db import Database, wall_clock
 from tidings.supervise import Supervisor
 from tidings.tokens import Links
 from tidings.web import server
@@ -34,16 +43,33 @@ from tidings.web.public.door import Door as PublicDoor
 log = logging.getLogger("tidings")
 
 OUTBOX = "outbox:"
+# Connections kept for the lane `now` beside those of bulk mail.
+NOW_CONNECTIONS = 2
+# Before anything was said about a mail.
+_OPENING = ("connect", "banner", "ehlo", "starttls", "auth")
 MASTER_KEY_MIN = 32
 _API = ("/v3/", "/api/v3/")
 # How client addresses are logged; None is the default, cut to their network.
 _SHOWN: dict[str, Callable[[str], str] | None] = {"short": None, "full": str, "none": lambda _: ""}
-_PUBLIC = ("/f/", "/confirm/", "/static/")
+_PUBLIC = ("/f/", "/confirm/", "/static/", "/o/", "/c/", "/u/", "/p/")
 
 
 def open_database(settings: Settings) -> Database:
     """Open the database of the settings; its owner closes it."""
-    return Database(settings.database)
+    if settings.clock_speed == 1:
+        return Database(settings.database)
+    # Every process counts from the same moment, the start of the day.
+    return Database(settings.database, clock=_hastened(settings.clock_speed))
+
+
+def _hastened(speed: int) -> Callable[[], int]:
+    day = 86_400_000
+
+    def now() -> int:
+        real = wall_clock()
+        return real - real % day + real % day * speed
+
+    return now
 
 
 def links(settings: Settings, db: Database) -> Links:
@@ -112,6 +138,8 @@ class Web:
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self._public.close()
             await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 return
@@ -207,7 +235,7 @@ def run_engine(settings: Settings, *, supervised: bool = False) -> int:
     db = open_database(settings)
     try:
         migrate.check(db)
-        asyncio.run(_loops(settings, db, supervised=supervised))
+        uvloop.run(_loops(settings, db, supervised=supervised))
     finally:
         db.close()
     return 0
@@ -221,14 +249,59 @@ async def _loops(settings: Settings, db: Database, *, supervised: bool) -> None:
     if supervised:
         # The pipe ends with whoever started us, however they ended.
         threading.Thread(target=_until_end, args=(running, stop), daemon=True).start()
-    chosen = _provider(settings, db)
-    steps = [sender.Sender(db, links(settings, db), chosen.send).step, upkeep.Upkeep(db).step]
+    failpoints.arm(settings.failpoint)
+    instance = installation(db)
+    if held := await db.write(INSTALLATION, heartbeats.wake, "engine", instance):
+        log.warning("overdue broadcasts are held", extra={"broadcasts": held})
+    timing = Timing(settings.lease * 1_000, settings.uncertain_wait * 1_000)
+    desk = Desk(db, links(settings, db), outbox=settings.smtp_url == OUTBOX)
+    hands = _providers(settings, db)
+    room = None if db.shared else Room(db.folder, settings.free_space * 1_000_000)
+    limits = limits_of(settings)
+    paces = {
+        lane: Pace(
+            db, limits or pacing.Limits(), lane=lane, rests=limits is not None and lane == "bulk", room=room
+        )
+        for lane in hands
+    }
+    senders = [
+        sender.Sender(db, desk, one.send, timing=timing, lane=lane, width=one.width, pace=paces[lane])
+        for lane, one in hands.items()
+    ]
+    steps = [
+        *(one.step for one in senders),
+        Scheduler(db, desk, timing, outbox=settings.smtp_url == OUTBOX).step,
+        Steps(db).step,
+        upkeep.Upkeep(db, keep_days=settings.keep_deliveries).step,
+    ]
     heard = [asyncio.Event() for _ in steps]
+    beat = Heart(db, senders, instance, timing)
     await asyncio.gather(
         loop.listen(db, heard, stop),
+        loop.run(beat.step, asyncio.Event(), stop, idle=beat.pause_s),
         *(loop.run(step, event, stop) for step, event in zip(steps, heard, strict=True)),
     )
-    await chosen.close()
+    for one in senders:
+        await one.close()
+    for hand in hands.values():
+        await hand.close()
+    await desk.close()
+
+
+def installation(db: Database) -> str:
+    """Return the name of this installation: a file beside the database, which a copy does not take along.
+
+    PostgreSQL is asked for no file of ours; its own system has the name then.
+    """
+    if db.shared:
+        return "shared"
+    path = Path(db.folder) / "instance"
+    try:
+        with path.open("x") as file:
+            file.write(tokens.fresh(16) + "\n")
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
 
 
 def _until_end(running: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -241,15 +314,20 @@ def _until_end(running: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 class OutboxProvider:
     """Keeps mail in the database: nothing leaves this machine."""
 
+    width = 4
+
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def send(self, letters: Sequence[Letter]) -> list[Outcome]:
-        for one in letters:
-            await self._db.write(
-                one.delivery.account_id, outbox.keep, one.delivery.id, one.rcpt_to, one.subject, one.data
-            )
-        return [Outcome(one.delivery, "sent", "kept in the Outbox") for one in letters]
+        for account_id in {one.delivery.account_id for one in letters}:
+            theirs = [
+                (one.delivery.id, one.rcpt_to, one.subject, one.data)
+                for one in letters
+                if one.delivery.account_id == account_id
+            ]
+            await self._db.write(account_id, outbox.keep_all, theirs)
+        return [Outcome(one.delivery, "sent", "kept in the Outbox", kept=True) for one in letters]
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -258,13 +336,14 @@ class OutboxProvider:
 class SmtpProvider:
     """Hands mail to an SMTP server and says in our words how it ended."""
 
-    def __init__(self, url: str, clock: Callable[[], int]) -> None:
-        self._smtp = smtp.Smtp(provider.Settings.from_url(url))
+    def __init__(self, settings: provider.Settings, clock: Callable[[], int]) -> None:
+        self._smtp = smtp.Smtp(settings)
         self._clock = clock
+        self.width = settings.connections
 
     async def send(self, letters: Sequence[Letter]) -> list[Outcome]:
         envelopes = [
-            outcome.Envelope(at, one.mail_from, one.rcpt_to, one.data, one.smtputf8)
+            outcome.Envelope(at, one.mail_from, one.rcpt_to, one.data, one.smtputf8, strict=True)
             for at, one in enumerate(letters)
         ]
         said = await self._smtp.send(envelopes)
@@ -275,27 +354,46 @@ class SmtpProvider:
             case outcome.Accepted(code=code, text=text):
                 return Outcome(delivery, "sent", f"{code} {text}")
             case outcome.Refused(code=code, text=text, permanent=True):
-                return Outcome(delivery, "failed", f"{code} {text}")
+                return Outcome(delivery, "failed", f"{code} {text}", verdict=classify(code, text))
             case outcome.Refused(code=code, text=text):
-                return self._later(delivery, f"{code} {text}")
-            case outcome.NotTaken(reason=reason) | outcome.Unknown(reason=reason):
-                # A confirmation that may have arrived is sent again: somebody waits for it.
-                return self._later(delivery, reason)
+                return self._later(delivery, f"{code} {text}", classify(code, text))
+            case outcome.NotTaken(reason=reason, stage=stage) if stage in _OPENING:
+                # The provider's fault alone: tried again as soon as it takes mail.
+                return Outcome(delivery, "queued", reason, self._clock(), untried=True)
+            case outcome.NotTaken(reason=reason):
+                return self._later(delivery, reason, "")
+            case outcome.Unknown(reason=reason):
+                return Outcome(delivery, "unknown", reason)
 
-    def _later(self, delivery: Delivery, reply: str) -> Outcome:
+    def _later(self, delivery: Delivery, reply: str, verdict: str) -> Outcome:
         at = deliveries.retry_at(self._clock(), delivery)
         if at is None:
-            return Outcome(delivery, "failed", f"given up: {reply}")
-        return Outcome(delivery, "deferred", reply, at)
+            return Outcome(delivery, "failed", f"given up: {reply}", verdict=verdict)
+        return Outcome(delivery, "deferred", reply, at, verdict=verdict)
 
     async def close(self) -> None:
         await self._smtp.close()
 
 
-def _provider(settings: Settings, db: Database) -> OutboxProvider | SmtpProvider:
+def limits_of(settings: Settings) -> pacing.Limits | None:
+    """Return how much the SMTP server of the settings may be given; None for the Outbox."""
+    chosen = _smtp_of(settings)
+    return pacing.limits_of(chosen) if chosen else None
+
+
+def _providers(settings: Settings, db: Database) -> dict[str, OutboxProvider | SmtpProvider]:
+    """Return who hands over the mail of each lane: confirmations never wait behind bulk."""
+    chosen = _smtp_of(settings)
+    if chosen is None:
+        return {"now": OutboxProvider(db), "bulk": OutboxProvider(db)}
+    fewer = replace(chosen, connections=min(NOW_CONNECTIONS, chosen.connections))
+    return {"now": SmtpProvider(fewer, db.clock), "bulk": SmtpProvider(chosen, db.clock)}
+
+
+def _smtp_of(settings: Settings) -> provider.Settings | None:
     if settings.smtp_url == OUTBOX:
-        return OutboxProvider(db)
+        return None
     try:
-        return SmtpProvider(settings.smtp_url, db.clock)
+        return provider.Settings.from_url(settings.smtp_url)
     except ValueError as problem:
         raise Bad(f"TIDINGS_SMTP_URL cannot be used: {problem}") from problem

@@ -52,7 +52,8 @@ SETTINGS = (
         "text",
         "outbox:",
         "`smtp://user:password@host:port?connections=10`, `smtps://…`, or `outbox:`, which keeps mail in the "
-        "database for the Outbox page: nothing leaves the machine.",
+        "database for the Outbox page: nothing leaves the machine. `per_second=`, `per_minute=`, `per_hour=` "
+        "and `per_day=` limit what the server is given (see `docs/sending.md`).",
     ),
     Setting(
         "TIDINGS_RATE_LIMIT",
@@ -81,6 +82,44 @@ SETTINGS = (
         "made at the first start; with PostgreSQL it must be set when several machines share the database.",
     ),
     Setting(
+        "TIDINGS_LEASE",
+        "number",
+        "60",
+        "Seconds after which a worker that is silent is taken for dead and its mail is taken back.",
+    ),
+    Setting(
+        "TIDINGS_UNCERTAIN_WAIT",
+        "number",
+        "900",
+        "Seconds that a mail waits of which nobody knows whether it arrived, before it is sent once more.",
+    ),
+    Setting(
+        "TIDINGS_KEEP_DELIVERIES",
+        "number",
+        "400",
+        "Days that each mail's row, its attempts, opens and clicks are kept after it has come to its end; "
+        "then only the numbers stay. At least 60; 0 keeps all for ever.",
+    ),
+    Setting(
+        "TIDINGS_FREE_SPACE",
+        "number",
+        "200",
+        "Megabytes that must be free on the disk of an SQLite database, or 2 % of it where that is more (up "
+        "to 2 GB): with less, broadcasts wait. 0 switches this off.",
+    ),
+    Setting(
+        "TIDINGS_CLOCK_SPEED",
+        "number",
+        "1",
+        "For tests: how many seconds pass for each real one. Delays of sequences and retries shrink by it.",
+    ),
+    Setting(
+        "TIDINGS_FAILPOINT",
+        "text",
+        "",
+        "For tests: the place where the engine kills itself, such as `handed` or `handed:3`.",
+    ),
+    Setting(
         "TIDINGS_LOG", "debug|info|warning|error|off", "info", "How much is logged, as JSON lines on stderr."
     ),
     Setting(
@@ -90,6 +129,8 @@ SETTINGS = (
         "How client addresses are logged: cut to their network, in full, or not at all.",
     ),
 )
+# A mailbox's refusals are looked back on for 60 days: kept shorter, none would ever be told dead.
+_LEAST = {"TIDINGS_KEEP_DELIVERIES": 60}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +146,12 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     webhook_allow: tuple[Network, ...]
     master_key: str
+    lease: int
+    uncertain_wait: int
+    keep_deliveries: int
+    free_space: int
+    clock_speed: int
+    failpoint: str
     log: str
     log_addresses: str
 
@@ -167,7 +214,10 @@ def _checked(setting: Setting, value: str) -> object:
     if setting.kind == "number":
         if not value.isascii() or not value.isdigit() or len(value) > 9:
             raise Bad(f"{setting.name} must be a whole number, not {value!r}")
-        return int(value)
+        number = int(value)
+        if setting.name in _LEAST and 0 < number < _LEAST[setting.name]:
+            raise Bad(f"{setting.name} must be 0 or at least {_LEAST[setting.name]}, not {value}")
+        return number
     if setting.kind == "networks":
         try:
             return tuple(

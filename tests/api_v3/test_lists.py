@@ -111,6 +111,7 @@ def test_an_empty_list_has_one_page(api: Api, what: str) -> None:
         "purchases",
         "broadcasts",
         "deliveries",
+        "entries",
         "subscriptions",
         "subscribers",
     ):

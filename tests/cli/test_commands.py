@@ -21,7 +21,10 @@ from tidings.store.db import Database
 
 COMMANDS = (
     "serve", "web", "engine", "migrate", "apply", "sign-in", "outbox", "doctor", "version", "account create",
-    "account list", "account rotate", "integration create", "integration list", "integration revoke",
+    "account list", "account rotate", "account show", "account update", "broadcast list", "broadcast show",
+    "broadcast send", "broadcast pause", "broadcast resume", "broadcast cancel", "broadcast retry",
+    "broadcast recipients", "broadcast audience", "dkim create", "dkim list", "dkim retire",
+    "integration create", "integration list", "integration revoke",
 )  # fmt: skip
 
 
@@ -102,7 +105,9 @@ def test_migrating_says_what_ran_and_does_it_once(run: Run) -> None:
 NEEDS_A_DATABASE = (
     ("web",), ("engine",), ("sign-in",), ("outbox",), ("account", "list"),
     ("account", "rotate", "--account", "1"), ("integration", "create", "--name", "x"),
-    ("integration", "list"), ("integration", "revoke", "1"),
+    ("integration", "list"), ("integration", "revoke", "1"), ("account", "show"),
+    ("account", "update", "--name", "x"), ("broadcast", "list"), ("broadcast", "send", "1"),
+    ("dkim", "create", "--domain", "example.com"), ("dkim", "list"),
 )  # fmt: skip
 
 
@@ -207,14 +212,14 @@ def test_a_rotated_secret_opens_and_is_printed_once(
 
 def test_without_an_account_every_command_that_needs_one_says_so(run: Run) -> None:
     run("migrate")
-    for words in (("sign-in",), ("outbox",), ("apply", os.devnull)):
+    for words in (("sign-in",), ("outbox",), ("apply", os.devnull), ("broadcast", "list"), ("dkim", "list")):
         refused(run(*words), "there is no account yet; run: tidings account create")
     assert run("account", "list") == Ended(0, "there is no account yet; run: tidings account create\n", "")
 
 
 def test_with_two_accounts_one_must_be_chosen(run: Run, acme: dict[str, object]) -> None:
     run("account", "create", "--name", "B", "--email", "b@example.com")
-    for words in (("sign-in",), ("outbox",), ("apply", os.devnull)):
+    for words in (("sign-in",), ("outbox",), ("apply", os.devnull), ("account", "show"), ("dkim", "list")):
         refused(run(*words), "there are 2 accounts; choose one with --account ID")
         assert run(*words, "--account", "2").code == 0
         refused(run(*words, "--account", "3"), "there is no account 3")

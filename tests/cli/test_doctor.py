@@ -38,7 +38,8 @@ def silent(name: str) -> list[str]:
 def patient(url: str, tmp_path: Path) -> Patient:
     """A migrated database with an account, and everything set as it should be."""
     db = Database(url)
-    db.write_now(accounts.INSTALLATION, accounts.create, "Acme", "you@example.com")
+    made = db.write_now(accounts.INSTALLATION, accounts.create, "Acme", "you@example.com")
+    db.write_now(made.account_id, accounts.describe, postal_address="1 Main Street")
     db.close()
     return Patient(url, "k" * 32, "smtp://mail.example.com:587", "https://mail.example.com")
 

@@ -1,4 +1,4 @@
-"""Recounts every counter from the tables, as core/counters.py describes them."""
+"""Recounts every counter from the tables, as core/counters.py describes them, and broadcasts' own."""
 
 from collections import Counter
 
@@ -8,6 +8,7 @@ from tidings.core.counters import DAY_MS, TOTAL
 from tidings.store.db import Database
 
 Key = tuple[int, str, int, str, int, int]
+SETTLED = ("sent", "failed", "uncertain", "suppressed")
 
 
 def recount(db: Database) -> None:
@@ -18,7 +19,7 @@ def recount(db: Database) -> None:
 def differences(db: Database) -> list[str]:
     """Return a line for every counter that differs, by account, kind, ref, state, bucket and day.
 
-    Counters of zero are as good as none.
+    Counters of zero are as good as none. Then come the broadcasts whose numbers differ.
     """
     kept = {
         (account, kind, ref_id, state, bucket, day): n
@@ -32,7 +33,36 @@ def differences(db: Database) -> list[str]:
         f"{key}: kept {kept.get(key, 0)}, counted {counted.get(key, 0)}"
         for key in sorted(kept.keys() | counted.keys())
         if kept.get(key, 0) != counted.get(key, 0)
-    ]
+    ] + of_broadcasts(db)
+
+
+def of_broadcasts(db: Database, account_id: int = 0) -> list[str]:
+    """Return a line for every broadcast (of one account, or all) whose numbers are not its deliveries'.
+
+    One without deliveries never began, or they were folded away.
+    """
+    counted: dict[tuple[object, object], Counter[str]] = {}
+    for account, broadcast, state, n in rows(
+        db,
+        "SELECT account_id, broadcast_id, state, COUNT(*) FROM deliveries WHERE broadcast_id IS NOT NULL"
+        " AND (account_id = :account_id OR :account_id = 0) GROUP BY account_id, broadcast_id, state",
+        account_id=account_id,
+    ):
+        counted.setdefault((account, broadcast), Counter())[str(state)] = int(str(n))
+    wrong = []
+    for account, broadcast, *numbers in rows(
+        db,
+        "SELECT account_id, id, recipients, settled, sent + kept, failed, uncertain, suppressed"
+        " FROM broadcasts WHERE account_id = :account_id OR :account_id = 0",
+        account_id=account_id,
+    ):
+        found = counted.get((account, broadcast))
+        if found is not None:
+            settled = [found[state] for state in SETTLED]
+            right = [found.total(), sum(settled), *settled]
+            if numbers != right:
+                wrong.append(f"broadcast {broadcast} of {account}: kept {numbers}, counted {right}")
+    return wrong
 
 
 def counted_anew(db: Database) -> Counter[Key]:

@@ -78,9 +78,10 @@ class Person:
             self.told.append(("subscriber_activate", None))
 
     def unsubscribe(self, _: int) -> None:
+        # Who is bounced or complained stays so, but is in no form and no sequence any more.
+        self.joined = {one: lasts and KIND[one] == "tag" for one, lasts in self.joined.items()}
         if self.state in ("active", "inactive"):
             self.state = "cancelled"
-            self.joined = {one: lasts and KIND[one] == "tag" for one, lasts in self.joined.items()}
             self.told.append(("subscriber_unsubscribe", None))
 
     def confirm(self, _: int) -> None:

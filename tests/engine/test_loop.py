@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tests.core.cast import Cast, Clock, join, rows
-from tidings.core import custom_fields, limits
+from tidings.core import custom_fields, limits, pacing
 from tidings.core.accounts import INSTALLATION
-from tidings.core.deliveries import Letter, Outcome
+from tidings.core.deliveries import Letter, Outcome, Timing
 from tidings.engine import loop, upkeep
+from tidings.engine.desk import Desk
 from tidings.engine.sender import Sender
 from tidings.engine.upkeep import Upkeep
 from tidings.store.db import Database
@@ -41,9 +42,11 @@ def test_a_commit_of_another_process_wakes_the_sender(
 
     async def check() -> None:
         heard, stop = asyncio.Event(), asyncio.Event()
+        desk = Desk(db, LINKS)
+        sender = Sender(db, desk, send, timing=Timing())
         running = asyncio.gather(
             loop.listen(db, [heard], stop),
-            loop.run(Sender(db, LINKS, send).step, heard, stop, idle=FOREVER),
+            loop.run(sender.step, heard, stop, idle=FOREVER),
         )
         await wait_for(lambda: sent == ["cal@example.com"])
         for n in range(3):
@@ -51,6 +54,8 @@ def test_a_commit_of_another_process_wakes_the_sender(
             await wait_for(lambda n=n: sent[-1] == f"p{n}@example.com")  # type: ignore[misc]
         stop.set()
         await asyncio.wait_for(running, PATIENCE)
+        await sender.close()
+        await desk.close()
 
     asyncio.run(check())
     assert len(sent) == 4
@@ -130,13 +135,16 @@ def test_stopping_finishes_what_is_handed_and_starts_nothing_new(db: Database, c
 
     async def check() -> None:
         stop = asyncio.Event()
-        sender = Sender(db, LINKS, send)
+        desk = Desk(db, LINKS)
+        sender = Sender(db, desk, send, timing=Timing())
         running = asyncio.ensure_future(loop.run(sender.step, asyncio.Event(), stop, idle=FOREVER))
         await at_the_wire.wait()
         stop.set()
         await asyncio.to_thread(join, db, cast.eve, "form", cast.eve.double, "late@example.com")
         may_go.set()
         await asyncio.wait_for(running, PATIENCE)
+        await sender.close()
+        await desk.close()
 
     asyncio.run(check())
     states = rows(db, "SELECT account_id, state FROM deliveries ORDER BY id")
@@ -190,7 +198,7 @@ def test_upkeep_sweeps_now_and_then_and_is_otherwise_idle(db: Database, cast: Ca
         assert await keeper.step() == 0
 
     asyncio.run(check())
-    assert writes == [limits.sweep, limits.sweep]
+    assert writes == [limits.sweep, pacing.sweep] * 2
 
 
 def test_an_erasure_goes_on_where_a_killed_engine_left_it(

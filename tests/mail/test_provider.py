@@ -7,10 +7,11 @@ from tidings.mail.provider import Settings, Timeouts, is_loopback
 
 def test_a_full_url_is_read() -> None:
     read = Settings.from_url(
-        "smtp://ada%40a.test:p%3Aw%2Fd@mail.a.test:587?connections=4&starttls=require&name=news.a.test&timeout=20"
+        "smtp://ada%40a.test:p%3Aw%2Fd@mail.a.test:587?connections=4&messages=20&starttls=require&name=news.a.test&timeout=20"
     )
     assert (read.host, read.port, read.user, read.password) == ("mail.a.test", 587, "ada@a.test", "p:w/d")
-    assert (read.connections, read.starttls, read.name) == (4, "require", "news.a.test")
+    assert (read.connections, read.messages) == (4, 20)
+    assert (read.starttls, read.name) == ("require", "news.a.test")
     assert read.timeouts.dot_s == 20
     assert read.timeouts.connect_s == 20
 
@@ -29,7 +30,7 @@ def test_a_full_url_is_read() -> None:
 def test_defaults_are_safe(url: str, port: int, implicit: bool, starttls: str) -> None:
     read = Settings.from_url(url)
     assert (read.port, read.implicit_tls, read.starttls) == (port, implicit, starttls)
-    assert read.connections == 10
+    assert (read.connections, read.messages) == (10, 0)
     assert read.timeouts == Timeouts()
 
 
@@ -53,6 +54,8 @@ def test_defaults_are_safe(url: str, port: int, implicit: bool, starttls: str) -
         "smtp://u:ge%00heim@mail.a.test",
         "smtp://mail.a.test?connections=0",
         "smtp://mail.a.test?connections=1000",
+        "smtp://mail.a.test?messages=-1",
+        "smtp://mail.a.test?messages=100001",
         "smtp://mail.a.test?connections=x",
         "smtp://mail.a.test?connections=1&connections=2",
         "smtp://mail.a.test?conections=5",

@@ -1,4 +1,4 @@
-"""The SMTP client against a scripted server: every step times every fault, and what is kept."""
+"""The SMTP client against a scripted server: batches, what is kept, and the form on the wire."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mail.sink import Act, Fault, Script, Sink
-from tidings.mail.conversation import stuffed
 from tidings.mail.smtp import (
     Accepted,
     Envelope,
@@ -21,34 +20,19 @@ from tidings.mail.smtp import (
     Smtp,
     Timeouts,
 )
+from tidings.mail.wire import stuffed
 
 DATA = b"From: a@a.test\r\nSubject: hi\r\n\r\n.dot\r\n..\r\nend\r\n"
-# More than the socket buffers of both sides and the sink's own hold: loopback takes up to about 10 MB.
-LONG_DATA = b"Subject: long\r\n\r\n" + (b"x" * 78 + b"\r\n") * 400_000
-SHORT_S = 1.0
 LONG_S = 20.0
 
-FAULTS: dict[str, Act] = {
-    "421": "421 4.3.2 closing",
-    "4xx": "451 4.3.0 later",
-    "5xx": "554 5.7.1 never",
-    **{fault.name: fault for fault in Fault},
-}
-WAITS = {"STALL", "HALF_STALL", "DRIP"}
 
-
-def run(main: Callable[[], Coroutine[Any, Any, Any]], *, loop: str = "asyncio") -> Any:
-    factory = uvloop.new_event_loop if loop == "uvloop" else None
-    with asyncio.Runner(loop_factory=factory) as runner:
+def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main())
 
 
-def timeouts(each_s: float) -> Timeouts:
-    return Timeouts(quit_s=0.2).capped(each_s)
-
-
 def settings(sink: Sink, **changes: Any) -> Settings:
-    return Settings("127.0.0.1", sink.port, **{"timeouts": timeouts(LONG_S), **changes})
+    return Settings("127.0.0.1", sink.port, **{"timeouts": Timeouts(quit_s=0.2).capped(LONG_S), **changes})
 
 
 def envelope(key: object = 1, to: str = "bea@b.test", data: bytes = DATA, **changes: Any) -> Envelope:
@@ -70,43 +54,9 @@ async def one(script: Script, data: bytes = DATA, **changes: Any) -> tuple[Outco
         return outcome, len(sink.accepted)
 
 
-def expected(step: str, fault: str) -> tuple[str, str, bool]:
-    """The table of reliability.md section 2: kind of outcome, stage, permanent."""
-    complete = fault in ("421", "4xx", "5xx")
-    if step == "quit":
-        return "Accepted", "", False
-    if step == "dot":
-        return ("Refused", "dot", fault == "5xx") if complete else ("Unknown", "", False)
-    if complete and step in ("mail", "rcpt", "data"):
-        # A refused MAIL counts against the provider, so the recipient's row is only deferred.
-        return "Refused", step, fault == "5xx" and step != "mail"
-    return "NotTaken", step, False
-
-
 def kind_of(outcome: Outcome) -> tuple[str, str, bool]:
     stage = outcome.stage if isinstance(outcome, Refused | NotTaken) else ""
     return type(outcome).__name__, stage, isinstance(outcome, Refused) and outcome.permanent
-
-
-STEPS = ("banner", "ehlo", "auth", "mail", "rcpt", "data", "body", "dot", "quit")
-
-
-@pytest.mark.parametrize("loop", ("asyncio", "uvloop"))
-@pytest.mark.parametrize("fault", (*FAULTS, "legal but wrong"))
-def test_every_step_with_every_fault_ends_as_the_table_says(fault: str, loop: str) -> None:
-    waits = timeouts(SHORT_S if fault in WAITS else LONG_S)
-
-    async def cell(step: str) -> tuple[str, str, bool]:
-        act = FAULTS.get(fault, "250 2.0.0 odd" if step in ("banner", "auth", "data") else "354 odd")
-        data = LONG_DATA if step == "body" else DATA
-        outcome, copies = await one({step: act}, data, user="u", password="p", timeouts=waits)
-        assert copies == isinstance(outcome, Accepted), step
-        return kind_of(outcome)
-
-    async def main() -> dict[str, tuple[str, str, bool]]:
-        return dict(zip(STEPS, await asyncio.gather(*map(cell, STEPS)), strict=True))
-
-    assert run(main, loop=loop) == {step: expected(step, fault) for step in STEPS}
 
 
 def test_a_refused_connection_leaves_every_envelope_not_taken() -> None:
@@ -125,17 +75,41 @@ def test_a_message_arrives_byte_for_byte_with_its_dots() -> None:
     assert (outcome, copies) == (Accepted(1, 250, "2.0.0 taken"), 1)
 
 
-def test_outcomes_come_in_the_order_of_the_envelopes_over_few_connections() -> None:
+def test_a_batch_goes_over_one_connection_and_its_outcomes_come_in_order() -> None:
     async def main() -> None:
         async with Sink() as sink:
-            envelopes = [envelope(key, f"p{key}@b.test") for key in range(40)]
+            envelopes = [envelope(key, f"p{key}@b.test") for key in range(32)]
             outcomes = await sent(sink, envelopes, connections=4)
-            assert [outcome.key for outcome in outcomes] == list(range(40))
+            assert [outcome.key for outcome in outcomes] == list(range(32))
             assert all(isinstance(outcome, Accepted) for outcome in outcomes)
             assert sorted(taken.rcpt_to[0] for taken in sink.accepted) == sorted(
                 each.rcpt_to for each in envelopes
             )
-            assert 1 <= len(sink.talks) <= 4
+            assert len(sink.talks) == 1
+
+    run(main)
+
+
+def test_batches_go_at_once_over_as_many_connections_as_set_and_no_more() -> None:
+    async def main() -> None:
+        async with Sink(delay_ms=2) as sink:
+            smtp = Smtp(settings(sink, connections=3))
+            batches = [[envelope((at, key)) for key in range(5)] for at in range(9)]
+            outcomes = await asyncio.gather(*map(smtp.send, batches))
+            await smtp.close()
+            assert all(isinstance(outcome, Accepted) for batch in outcomes for outcome in batch)
+            assert [outcome.key for outcome in outcomes[8]] == [(8, key) for key in range(5)]
+            assert len(sink.accepted) == 45
+            assert len(sink.talks) == 3
+
+    run(main)
+
+
+def test_an_empty_batch_opens_nothing() -> None:
+    async def main() -> None:
+        async with Sink() as sink:
+            assert await sent(sink, []) == []
+            assert sink.talks == []
 
     run(main)
 
@@ -185,6 +159,26 @@ def test_after_three_broken_ends_in_a_row_the_rest_is_not_tried() -> None:
             kinds = [kind_of(outcome)[0] for outcome in outcomes]
             assert kinds == ["Unknown"] * 3 + ["NotTaken"] * 7
             assert len(sink.talks) == 3
+
+    run(main)
+
+
+def test_a_server_that_says_421_to_everything_is_left_alone() -> None:
+    async def main() -> None:
+        async with Sink(default={"rcpt": "421 4.7.0 go away"}) as sink:
+            outcomes = await sent(sink, [envelope(key) for key in range(10)])
+            assert [kind_of(outcome)[0] for outcome in outcomes] == ["Refused"] * 3 + ["NotTaken"] * 7
+            assert len(sink.talks) == 3
+
+    run(main)
+
+
+def test_what_a_dead_kept_connection_did_not_begin_and_no_other_takes_is_not_taken() -> None:
+    async def main() -> None:
+        async with Sink([{"mail": [None, Fault.FIN]}], default={"banner": "554 5.3.2 no"}) as sink:
+            outcomes = await sent(sink, [envelope(key) for key in range(4)])
+            kinds = [kind_of(outcome)[:2] for outcome in outcomes]
+            assert kinds == [("Accepted", "")] + [("NotTaken", "banner")] * 3
 
     run(main)
 
@@ -290,3 +284,9 @@ def test_the_wire_form_ends_once_and_where_we_say(data: bytes) -> None:
     unstuffed = b"\r\n".join(line.removeprefix(b".") for line in lines)
     meant = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\x00", b"").replace(b"\n", b"\r\n")
     assert unstuffed.removesuffix(b"\r\n") == meant.removesuffix(b"\r\n")
+
+
+@given(st.binary().filter(lambda data: b"\r" not in data and b"\n" not in data and b"\0" not in data))
+def test_what_is_in_wire_form_is_not_copied(line: bytes) -> None:
+    data = b"x" + line + b"\r\n" + b"x" + line + b"\r\n"
+    assert stuffed(data) is data

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import trustme
+import uvloop
 
-from tests.mail.sink import Act, Fault, Sink
+from tests.mail.matrix import lies
+from tests.mail.sink import Act, Fault, Script, Sink
 from tidings.mail import conversation
-from tidings.mail.smtp import Accepted, Envelope, NotTaken, Outcome, Settings, Smtp, Timeouts
+from tidings.mail.smtp import Accepted, Envelope, NotTaken, Outcome, Settings, Smtp, Timeouts, Unknown
 
 DATA = b"Subject: hi\r\n\r\nhello\r\n"
 
@@ -72,6 +74,33 @@ def test_implicit_tls_works(authority: Authority) -> None:
             assert isinstance(outcome, Accepted)
 
     run(main)
+
+
+@pytest.mark.parametrize("loop", ("asyncio", "uvloop"))
+@pytest.mark.parametrize("implicit", (True, False))
+def test_pipelined_messages_of_every_size_arrive_through_tls(
+    authority: Authority, implicit: bool, loop: str
+) -> None:
+    sizes = (1, 100, 2_000, 70_000, 1)
+    batch = [
+        Envelope(key, "news@a.test", f"p{key}@b.test", DATA + b"x\r\n" * size)
+        for key, size in enumerate(sizes)
+    ]
+
+    async def main() -> None:
+        script: Script = {"answer": [None, Fault.RST], "rcpt": [None] * 3 + ["550 5.1.1 nobody"]}
+        async with Sink([script], tls=authority.server(), implicit_tls=implicit) as sink:
+            mode = {"implicit_tls": True} if implicit else {"starttls": "require"}
+            waits = Timeouts(quit_s=0.2).capped(10.0)
+            smtp = Smtp(Settings("127.0.0.1", sink.port, ca_file=authority.pem, timeouts=waits, **mode))
+            outcomes = await smtp.send(batch)
+            await smtp.close()
+            assert all(talk.secure for talk in sink.talks)
+            assert [type(outcome) for outcome in outcomes] == [Accepted, Unknown, *[Accepted] * 3]
+            assert lies(batch, outcomes, sink) == []
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else None) as runner:
+        runner.run(main())
 
 
 @pytest.mark.parametrize("implicit", (True, False))

@@ -28,8 +28,8 @@ def test_the_text_for_postgresql(sql: str, translated: str) -> None:
     assert POSTGRES.text(sql) == translated
 
 
-def test_sqlite_takes_the_text_as_it_is_but_for_the_marks() -> None:
-    assert SQLITE.text("SELECT :a, '%', ':b'{for_update}") == "SELECT :a, '%', ':b'"
+def test_sqlite_takes_the_text_with_numbered_parameters() -> None:
+    assert SQLITE.text("SELECT :a, '%', ':b'{for_update}") == "SELECT ?1, '%', ':b'"
 
 
 @pytest.mark.parametrize("dialect", (SQLITE, POSTGRES), ids=lambda one: one.name)

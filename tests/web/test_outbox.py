@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.web.doors import BASE, Rooms, ask, rooms
-from tidings.core import accounts, outbox
+from tidings.core import accounts, broadcasts, deliveries, outbox, signup
+from tidings.core.events import Origin
+from tidings.core.signup import Also
+from tidings.core.subscribers import person
 from tidings.web.dashboard import mail
 from tidings.web.dashboard.door import Door
 from tidings.web.public.door import Door as PublicDoor
@@ -342,3 +345,36 @@ def test_a_newcomer_gets_from_the_form_by_way_of_the_outbox_to_a_confirmed_subsc
     who = here.person("bea@example.com")
     assert who is not None
     assert who.state == "active"
+
+
+def test_mail_of_broadcasts_is_counted_and_said_to_have_gone_nowhere(here: Rooms, door: Door) -> None:
+    who = sign_in(here, door)
+    assert "did not leave this machine" not in ask(door, "GET", "/outbox", headers=who).text
+    form = here.form(confirmation="none")
+    for number, email in enumerate(("bea@example.com", "cal@example.com"), 1):
+        here.db.write_now(
+            here.account_id, signup.sign_up, "form", form.id, person(email), Also(), Origin(door="api")
+        )
+        occasion = "broadcast:7" if number == 1 else "sequence-email:3:1"
+        here.db.write_now(here.account_id, deliveries.queue, occasion, number, lane="bulk")
+        here.db.write_now(here.account_id, outbox.keep, number, email, f"Mail {number}", RAW)
+    here.db.write_now(here.account_id, outbox.keep, 99, "dan@example.com", "Single", RAW)
+    draft = broadcasts.Draft(subject="News")
+    made = here.db.write_now(here.account_id, broadcasts.create, draft, "ada@example.com").id
+    here.db.write_now(here.account_id, broadcasts.count, made, kept=1_234)
+    text = ask(door, "GET", "/outbox", headers=who).text
+    assert "1,234 mails of 1 broadcast were kept here and did not leave this machine." in text
+    assert "Mail 1</a> <span class=\"quiet\">broadcast 7</span>" in text
+    assert "Mail 2</a> <span class=\"quiet\">sequence</span>" in text
+    assert "Single</a></td>" in text
+
+
+def test_mail_of_broadcasts_is_counted_for_its_own_account_alone(here: Rooms, door: Door) -> None:
+    draft = broadcasts.Draft(subject="News")
+    other = here.db.write_now(0, accounts.create, "Eve", "eve@example.com").account_id
+    made = here.db.write_now(other, broadcasts.create, draft, "eve@example.com").id
+    here.db.write_now(other, broadcasts.count, made, kept=1)
+    mine = ask(door, "GET", "/outbox", headers=sign_in(here, door)).text
+    assert "did not leave this machine" not in mine
+    theirs = ask(door, "GET", "/outbox", headers=sign_in(here, door, other)).text
+    assert "1 mail of 1 broadcast was kept here and did not leave this machine." in theirs

@@ -4,7 +4,7 @@ import os
 import sys
 
 from tidings.cli import grammar
-from tidings.cli.commands import Said, plain
+from tidings.cli.ground import Said, plain
 from tidings.errors import Problem
 from tidings.settings import Bad
 from tidings.store import health

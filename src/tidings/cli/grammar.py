@@ -4,8 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from tidings.cli import commands
+from tidings.cli import account, broadcast, dkim, integration, keeping, looking, running
 
+# What a broadcast's audience is made of.
+KINDS = ("tag", "form", "sequence")
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -37,7 +39,13 @@ def parser() -> Parser:
     _running(grammar)
     _keeping(grammar)
     _looking(grammar)
-    _accounts(grammar.group("account", "make and list accounts, rotate their secret"))
+    accounts = grammar.group("account", "make, show and change accounts, rotate their secret")
+    _accounts(accounts)
+    _account_update(accounts)
+    broadcasts = grammar.group("broadcast", "send broadcasts, stop them, and see what became of them")
+    _broadcasts(broadcasts)
+    _broadcast_people(broadcasts)
+    _signing(grammar.group("dkim", "make, list and retire the keys that sign mail"))
     _integrations(grammar.group("integration", "make, list and revoke integration keys"))
     return top
 
@@ -81,11 +89,11 @@ def _everywhere() -> argparse.ArgumentParser:
 def _running(grammar: _Grammar) -> None:
     serve = grammar.command(
         "serve",
-        commands.serve,
+        running.serve,
         "serve web pages and API, and run the engine that sends mail",
         "--host 127.0.0.1 --port 8080 --database sqlite:///data/tidings.db",
     )
-    web = grammar.command("web", commands.web, "run one web process, without an engine", "--port 8080")
+    web = grammar.command("web", running.web, "run one web process, without an engine", "--port 8080")
     for one in (serve, web):
         one.add_argument("--host", metavar="HOST", help="the address to listen on; TIDINGS_HOST")
         one.add_argument("--port", metavar="PORT", help="the port to listen on; TIDINGS_PORT")
@@ -93,7 +101,7 @@ def _running(grammar: _Grammar) -> None:
     serve.add_argument("--demo", action="store_true", help=text)
     engine = grammar.command(
         "engine",
-        commands.engine,
+        running.engine,
         "run one engine, which sends mail",
         "--database postgresql://tidings@db/tidings",
     )
@@ -101,10 +109,10 @@ def _running(grammar: _Grammar) -> None:
 
 
 def _keeping(grammar: _Grammar) -> None:
-    grammar.command("migrate", commands.migrate, "bring the database to this version", "")
+    grammar.command("migrate", keeping.migrate, "bring the database to this version", "")
     apply = grammar.command(
         "apply",
-        commands.apply,
+        keeping.apply,
         "make and change what a TOML file declares; applying it twice changes nothing",
         "examples/newsletter.toml --account 1",
     )
@@ -114,22 +122,22 @@ def _keeping(grammar: _Grammar) -> None:
 
 def _looking(grammar: _Grammar) -> None:
     _account(
-        grammar.command("sign-in", commands.sign_in, "print a fresh one-time sign-in link", "--account 1")
+        grammar.command("sign-in", looking.sign_in, "print a fresh one-time sign-in link", "--account 1")
     )
     _account(
-        grammar.command("outbox", commands.outbox, "list the newest mail kept in the Outbox", "--account 1")
+        grammar.command("outbox", looking.outbox, "list the newest mail kept in the Outbox", "--account 1")
     )
     doctor = grammar.command(
-        "doctor", commands.doctor, "check settings, database and DNS", "--dkim-selector mail"
+        "doctor", looking.doctor, "check settings, database and DNS", "--dkim-selector mail"
     )
     doctor.add_argument("--dkim-selector", metavar="NAME", help="look for the DKIM key of this selector too")
-    grammar.command("version", commands.version, "print the version", "")
+    grammar.command("version", looking.version, "print the version", "")
 
 
 def _accounts(grammar: _Grammar) -> None:
     create = grammar.command(
         "create",
-        commands.create_account,
+        account.create,
         "make an account and print its keys, the secret for the only time",
         '--name "Acme Corp." --email you@example.com',
     )
@@ -138,10 +146,10 @@ def _accounts(grammar: _Grammar) -> None:
     create.add_argument("--api-key", metavar="K", help="use this public key, for tests and moves")
     create.add_argument("--api-secret", metavar="S", help="use this secret, for tests and moves")
     _json(create)
-    _json(grammar.command("list", commands.list_accounts, "list the accounts", ""))
+    _json(grammar.command("list", account.show_all, "list the accounts", ""))
     rotate = grammar.command(
         "rotate",
-        commands.rotate,
+        account.rotate,
         "give an account a fresh secret; the one before works for another 24 hours",
         "--account 1",
     )
@@ -149,10 +157,107 @@ def _accounts(grammar: _Grammar) -> None:
     _json(rotate)
 
 
+def _account_update(grammar: _Grammar) -> None:
+    show = grammar.command("show", account.show, "show an account and what holds for its mail", "--account 1")
+    _account(show)
+    _json(show)
+    update = grammar.command(
+        "update",
+        account.update,
+        "change an account; what is not given stays",
+        '--address "Acme Corp., 1 Main Street, Springfield" --time-zone Europe/Berlin',
+    )
+    _account(update)
+    update.add_argument("--name", help="the name that readers see")
+    update.add_argument("--email", help="the address that mail is sent from")
+    update.add_argument("--address", metavar="TEXT", help="the postal address that every bulk mail shows")
+    text = "whose clock sequences go by, such as Europe/Berlin"
+    update.add_argument("--time-zone", metavar="ZONE", help=text)
+    text = "when nobody knows whether a mail arrived: send it once more after 15 minutes, or never"
+    update.add_argument("--ambiguity", choices=("retry-once", "hold"), help=text)
+    for what in ("opens", "clicks"):
+        text = f"keep who {what.rstrip('s')}s, or nothing of it"
+        update.add_argument(f"--track-{what}", choices=("on", "off"), help=text)
+
+
+def _broadcasts(grammar: _Grammar) -> None:
+    every = grammar.command("list", broadcast.show_all, "list broadcasts, newest first", "--page 2")
+    every.add_argument("--page", metavar="N", type=_positive, default=1, help="50 are on a page")
+    _account(every)
+    _json(every)
+    show = _of_one(grammar, "show", broadcast.show, "show a broadcast with its numbers and its links")
+    _json(show)
+    send = _of_one(
+        grammar, "send", broadcast.send, "send a broadcast now or at a time", "7 --at 2026-12-01T09:00"
+    )
+    text = "when: UTC, or with an offset such as 2026-12-01T09:00+01:00; without it, now"
+    send.add_argument("--at", metavar="TIME", help=text)
+    _of_one(grammar, "pause", broadcast.pause, "stop a broadcast until it is resumed")
+    _of_one(grammar, "resume", broadcast.resume, "let a paused broadcast go on")
+    _of_one(
+        grammar,
+        "cancel",
+        broadcast.cancel,
+        "end a broadcast: a scheduled one is a draft again, of one being sent nobody else gets it",
+    )
+    _of_one(grammar, "retry", broadcast.retry, "try again those who failed for good, and nobody else")
+
+
+def _broadcast_people(grammar: _Grammar) -> None:
+    people = _of_one(
+        grammar, "recipients", broadcast.recipients, "list what became of each recipient", "7 --unsent"
+    )
+    people.add_argument("--unsent", action="store_true", help="only who failed or is uncertain")
+    text = "go on after the number that the page before ends with"
+    people.add_argument("--after", metavar="N", type=_positive, default=0, help=text)
+    _json(people)
+    audience = _of_one(
+        grammar,
+        "audience",
+        broadcast.audience,
+        "choose whom a broadcast goes to, or show it",
+        "7 --include tag:customer,form:2765139 --exclude tag:workshop",
+    )
+    text = "who gets it: tag:, form: or sequence: with an id or a name, joined by commas"
+    audience.add_argument("--include", metavar="LIST", type=_parts, action="extend", help=text)
+    text = "who does not, whatever else they are in"
+    audience.add_argument("--exclude", metavar="LIST", type=_parts, action="extend", help=text)
+    audience.add_argument("--everyone", action="store_true", help="everybody active, as at first")
+
+
+def _signing(grammar: _Grammar) -> None:
+    create = grammar.command(
+        "create",
+        dkim.create,
+        "make a key that signs the mail of a domain, and print its DNS record",
+        "--domain example.com --selector tidings",
+    )
+    _account(create)
+    create.add_argument("--domain", required=True, help="the domain of the address that mail is sent from")
+    text = "the key's name in the DNS; default: tidings, for ed25519 tidings-ed"
+    create.add_argument("--selector", metavar="NAME", help=text)
+    text = "rsa (2048 bits) is understood everywhere; ed25519 stands beside it"
+    create.add_argument("--kind", choices=("rsa", "ed25519"), default="rsa", help=text)
+    _account(grammar.command("list", dkim.show_all, "list the keys that sign, with their DNS records", ""))
+    retire = grammar.command("retire", dkim.retire, "let a key sign no more", "2")
+    _account(retire)
+    retire.add_argument("id", metavar="ID", type=_positive, help="the number that `dkim list` shows")
+
+
+def _of_one(
+    grammar: _Grammar, name: str, command: Command, text: str, example: str = "7"
+) -> argparse.ArgumentParser:
+    """Add a command about one broadcast."""
+    made = grammar.command(name, command, text, example)
+    made.add_argument("id", metavar="ID", type=_positive, help="the broadcast, as `broadcast list` shows it")
+    _account(made)
+    return made
+
+
 def _integrations(grammar: _Grammar) -> None:
     create = grammar.command(
         "create",
-        commands.create_integration,
+        integration.create,
         "make an integration key for the whole installation and print it, for the only time",
         "--name Stripe --rate-limit 600",
     )
@@ -160,8 +265,8 @@ def _integrations(grammar: _Grammar) -> None:
     create.add_argument("--key", metavar="K", help="use this key instead of a fresh one")
     text = "requests in any 60 seconds; without it TIDINGS_RATE_LIMIT counts"
     create.add_argument("--rate-limit", metavar="N", type=_positive, help=text)
-    grammar.command("list", commands.list_integrations, "list the integrations", "")
-    revoke = grammar.command("revoke", commands.revoke_integration, "let a key open nothing any more", "2")
+    grammar.command("list", integration.show_all, "list the integrations", "")
+    revoke = grammar.command("revoke", integration.revoke, "let a key open nothing any more", "2")
     revoke.add_argument("id", metavar="ID", type=_positive, help="the number that `integration list` shows")
 
 
@@ -171,6 +276,18 @@ def _account(command: argparse.ArgumentParser) -> None:
 
 def _json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _parts(text: str) -> list[str]:
+    """Read `tag:12,form:Newsletter`."""
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        kind, colon, ref = word.partition(":")
+        if kind not in KINDS or not colon or not ref.strip():
+            raise argparse.ArgumentTypeError(
+                f"must be such as tag:12 or form:Newsletter ({', '.join(KINDS)}), not {word[:40]!r}"
+            )
+    return words
 
 
 def _positive(text: str) -> int:

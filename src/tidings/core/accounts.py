@@ -17,6 +17,7 @@ SECRET_KEPT_MS = 24 * 3_600_000
 SIGN_IN_MS = 24 * 3_600_000
 SESSION_MS = 30 * 24 * 3_600_000
 KEY_MIN = 8
+POSTAL_MAX = 500
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -91,9 +92,14 @@ def create(
 
 
 def describe(
-    tx: Tx, *, name: str | None = None, primary_email: str | None = None, plan: str | None = None
+    tx: Tx,
+    *,
+    name: str | None = None,
+    primary_email: str | None = None,
+    plan: str | None = None,
+    postal_address: str | None = None,
 ) -> None:
-    """Change an account's name, sending address or plan; None leaves it."""
+    """Change an account's name, sending address, plan or postal address; None leaves it."""
     if primary_email is not None:
         try:
             primary_email = address.parse(primary_email).email
@@ -101,10 +107,12 @@ def describe(
             raise Invalid("primary_email", f"is not an email address: {problem}") from problem
     tx.run(
         "UPDATE accounts SET name = COALESCE(:name, name), primary_email = COALESCE(:email, primary_email),"
-        " plan = COALESCE(:plan, plan) WHERE account_id = :account_id",
+        " plan = COALESCE(:plan, plan), postal_address = COALESCE(:postal_address, postal_address)"
+        " WHERE account_id = :account_id",
         name=name,
         email=primary_email,
         plan=plan,
+        postal_address=postal_address.strip() if postal_address is not None else None,
         account_id=tx.account_id,
     )
     tx.redefine()
@@ -285,3 +293,69 @@ def _load(rx: Rx) -> Account:
     if row is None:
         raise NotFound("account")
     return Account(*row)
+
+
+def time_zone(rx: Rx) -> str:
+    """Return the name of the account's time zone, in the tz database's words."""
+    return rx.remember(_load_time_zone)
+
+
+def set_time_zone(tx: Tx, name: str) -> None:
+    """Give the account a time zone, whose name the caller has checked."""
+    tx.run(
+        "UPDATE accounts SET time_zone = :name WHERE account_id = :account_id",
+        name=name,
+        account_id=tx.account_id,
+    )
+    tx.redefine()
+
+
+def _load_time_zone(rx: Rx) -> str:
+    row = rx.one("SELECT time_zone FROM accounts WHERE account_id = :account_id", account_id=rx.account_id)
+    return str(row[0]) if row else "UTC"
+
+
+def ambiguity(rx: Rx) -> str:
+    """Return what is done when nobody knows whether a bulk mail arrived: `retry-once` or `hold`."""
+    return rx.remember(_load_ambiguity)
+
+
+def set_ambiguity(tx: Tx, policy: str) -> None:
+    """Choose what is done when nobody knows whether a bulk mail arrived."""
+    if policy not in ("retry-once", "hold"):
+        raise Invalid("ambiguity", "must be retry-once or hold")
+    tx.run(
+        "UPDATE accounts SET ambiguity = :policy WHERE account_id = :account_id",
+        policy=policy,
+        account_id=tx.account_id,
+    )
+    tx.redefine()
+
+
+def _load_ambiguity(rx: Rx) -> str:
+    row = rx.one("SELECT ambiguity FROM accounts WHERE account_id = :account_id", account_id=rx.account_id)
+    return str(row[0]) if row else "retry-once"
+
+
+def tracking(rx: Rx) -> tuple[bool, bool]:
+    """Return whether the account keeps who opened, and who clicked."""
+    return rx.remember(_tracking)
+
+
+def set_tracking(tx: Tx, *, opens: bool, clicks: bool) -> None:
+    """Switch the keeping of individual opens and clicks; what was kept stays."""
+    tx.run(
+        "UPDATE accounts SET track_opens = :opens, track_clicks = :clicks WHERE account_id = :account_id",
+        opens=int(opens),
+        clicks=int(clicks),
+        account_id=tx.account_id,
+    )
+    tx.redefine()
+
+
+def _tracking(rx: Rx) -> tuple[bool, bool]:
+    row = rx.one(
+        "SELECT track_opens, track_clicks FROM accounts WHERE account_id = :account_id",
+        account_id=rx.account_id,
+    )
+    return (bool(row[0]), bool(row[1])) if row else (False, False)

@@ -1,5 +1,10 @@
 """The Outbox: mail that is kept here because no provider is set. Owns `outbox`."""
 
+from collections.abc import Sequence
+from email.header import decode_header, make_header
+from email.parser import BytesHeaderParser
+from email.policy import compat32
+
 import msgspec
 
 from tidings.store.tx import Rx, Tx
@@ -15,35 +20,27 @@ class Kept(msgspec.Struct, frozen=True):
     recipient: str
     subject: str
     created_at: int
+    delivery_id: int
 
 
 def keep(tx: Tx, delivery_id: int, recipient: str, subject: str, raw: bytes) -> None:
     """Keep a mail; the same delivery twice is kept once, and only the newest 1,000 stay."""
-    row = tx.one(
-        "INSERT INTO outbox (account_id, delivery_id, recipient, subject, raw, created_at)"
-        " VALUES (:account_id, :delivery_id, :recipient, :subject, :raw, :now)"
-        " ON CONFLICT (account_id, delivery_id) DO NOTHING RETURNING id",
-        account_id=tx.account_id,
-        delivery_id=delivery_id,
-        recipient=recipient,
-        subject=subject,
-        raw=raw,
-        now=tx.now,
-    )
-    if row is None:
-        return
-    tx.run(
-        "DELETE FROM outbox WHERE account_id = :account_id AND id <= (SELECT id FROM outbox"
-        " WHERE account_id = :account_id ORDER BY id DESC LIMIT 1 OFFSET :kept)",
-        account_id=tx.account_id,
-        kept=KEPT,
-    )
+    if _insert(tx, delivery_id, recipient, subject, raw):
+        _trim(tx)
+
+
+def keep_all(tx: Tx, mails: Sequence[tuple[int, str, str, bytes]]) -> None:
+    """Keep these mails (delivery, recipient, subject, raw) of the account."""
+    # More than are kept would only push each other out.
+    for delivery_id, recipient, subject, raw in mails[-KEPT:]:
+        _insert(tx, delivery_id, recipient, subject, raw)
+    _trim(tx)
 
 
 def newest(rx: Rx, number: int = 1) -> list[Kept]:
     """Return one page of kept mail, newest first; at most 1,000 rows are there."""
     rows = rx.all(
-        "SELECT id, recipient, subject, created_at FROM outbox WHERE account_id = :account_id"
+        "SELECT id, recipient, subject, created_at, delivery_id FROM outbox WHERE account_id = :account_id"
         " ORDER BY id DESC LIMIT :limit OFFSET :skip",
         account_id=rx.account_id,
         limit=PAGE,
@@ -60,3 +57,39 @@ def raw(rx: Rx, mail_id: int) -> bytes | None:
         id=mail_id,
     )
     return bytes(row[0]) if row else None
+
+
+def _insert(tx: Tx, delivery_id: int, recipient: str, subject: str, raw: bytes) -> bool:
+    row = tx.one(
+        "INSERT INTO outbox (account_id, delivery_id, recipient, subject, raw, created_at)"
+        " VALUES (:account_id, :delivery_id, :recipient, :subject, :raw, :now)"
+        " ON CONFLICT (account_id, delivery_id) DO NOTHING RETURNING id",
+        account_id=tx.account_id,
+        delivery_id=delivery_id,
+        recipient=recipient,
+        subject=_said(subject, raw),
+        raw=raw,
+        now=tx.now,
+    )
+    return row is not None
+
+
+def _said(subject: str, raw: bytes) -> str:
+    """Return the subject as this person gets it: one with Liquid in it is read from the mail itself."""
+    if "{" not in subject:
+        return subject
+    head = raw.partition(b"\r\n\r\n")[0]
+    try:
+        field = BytesHeaderParser(policy=compat32).parsebytes(head)["Subject"]
+        return str(make_header(decode_header(str(field)))).replace("\0", "") if field else subject
+    except (ValueError, LookupError):
+        return subject
+
+
+def _trim(tx: Tx) -> None:
+    tx.run(
+        "DELETE FROM outbox WHERE account_id = :account_id AND id <= (SELECT id FROM outbox"
+        " WHERE account_id = :account_id ORDER BY id DESC LIMIT 1 OFFSET :kept)",
+        account_id=tx.account_id,
+        kept=KEPT,
+    )

@@ -49,7 +49,8 @@ def sign_up(
     joined = []
     for one in wanted:
         first = 1 if newcomer and one == asking else 0
-        joined.append(subscriptions.start(tx, who, *one, origin, newcomer=newcomer, asked=first))
+        again = one[0] == "sequence" and sequences.repeats(tx, one[1])
+        joined.append(subscriptions.start(tx, who, *one, origin, newcomer=newcomer, asked=first, again=again))
         if one == asking:
             confirmations.queue(tx, joined[-1], first or subscriptions.next_confirmation(tx, joined[-1].id))
     if is_new and who.state == "active":

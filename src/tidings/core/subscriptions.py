@@ -7,9 +7,9 @@ Invariant: `subscriber_state` equals the subscriber's state.
 
 import msgspec
 
-from tidings.core import counters, events, subscribers
+from tidings.core import counters, entries, events, subscribers
 from tidings.core.events import Origin
-from tidings.core.subscribers import Subscriber
+from tidings.core.subscribers import Subscriber, zones
 from tidings.errors import NotFound
 from tidings.store.tx import Rx, Tx
 
@@ -79,11 +79,30 @@ _PAGE = {
     for newest_first in (False, True)
 }
 
+_HAVING = {
+    (kind, size): (
+        f"SELECT subscriber_id FROM subscriptions WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
+        f" AND ended_at IS NULL AND subscriber_id IN ({', '.join(f':id{at}' for at in range(size))})"
+    )
+    for kind in KINDS
+    for size in zones.SIZES
+}
+
 
 def start(
-    tx: Tx, who: Subscriber, kind: str, ref_id: int, origin: Origin, *, newcomer: bool = False, asked: int = 0
+    tx: Tx,
+    who: Subscriber,
+    kind: str,
+    ref_id: int,
+    origin: Origin,
+    *,
+    newcomer: bool = False,
+    asked: int = 0,
+    again: bool = False,
 ) -> Subscription:
     """Let a person join; record it only when it is new or begins again.
+
+    Who joins a sequence begins to go through it; with `again`, also who has been through.
 
     For a `newcomer`, who has just been made, nothing is looked up first. Otherwise the
     look keeps a known subscription from using up an id with each call. `asked` is how many
@@ -91,7 +110,7 @@ def start(
     """
     known = None if newcomer else find(tx, who.id, kind, ref_id)
     if known is not None:
-        return _restart(tx, who, known, origin)
+        return _restart(tx, who, known, origin, again=again)
     source, referrer = origin.source or None, origin.referrer or None
     row = tx.one(
         _START[kind],
@@ -108,14 +127,18 @@ def start(
         counters.count(tx, kind, ref_id, who.state, row[0], +1)
         joined = Subscription(row[0], who.id, kind, ref_id, who.state, source, referrer, tx.now)
         events.record(tx, _JOINED[kind], who, who.id, origin, subject_id=ref_id)
+        if kind == "sequence":
+            entries.enter(tx, who, ref_id, newcomer=True)
         return joined
     known = find(tx, who.id, kind, ref_id)
     assert known is not None  # noqa: S101 (the insert met this row)
-    return _restart(tx, who, known, origin)
+    return _restart(tx, who, known, origin, again=again)
 
 
-def _restart(tx: Tx, who: Subscriber, known: Subscription, origin: Origin) -> Subscription:
+def _restart(tx: Tx, who: Subscriber, known: Subscription, origin: Origin, *, again: bool) -> Subscription:
     """Let a subscription that was ended begin again; one that lasts stays as it is."""
+    if known.kind == "sequence":
+        entries.enter(tx, who, known.ref_id, again=again)
     if known.ended_at is None:
         return known
     restarted = tx.run(
@@ -163,14 +186,18 @@ def turn(tx: Tx, who: Subscriber, state: str) -> Subscriber:
         kind, ref_id = _which(refs)
         counters.count(tx, kind, ref_id, who.state, row_id, -1)
         counters.count(tx, kind, ref_id, state, row_id, +1)
+    if any(sequence_id for _, _, sequence_id, _ in rows):
+        entries.turned(tx, who.id, active=state == "active")
     return turned
 
 
 def unsubscribe(tx: Tx, who: Subscriber, origin: Origin) -> Subscriber:
-    """End every form and sequence subscription of a person; tags stay. Twice changes nothing."""
-    if who.state not in ("active", "inactive"):
-        return who
-    gone = turn(tx, who, "cancelled")
+    """End every form and sequence subscription of a person; tags stay. Twice changes nothing.
+
+    Who is bounced or complained stays so: that a mailbox is gone is not undone by leaving.
+    """
+    leaves = who.state in ("active", "inactive")
+    gone = turn(tx, who, "cancelled") if leaves else who
     tx.run(
         "UPDATE subscriptions SET ended_at = :now WHERE account_id = :account_id AND subscriber_id = :id"
         " AND tag_id IS NULL AND ended_at IS NULL",
@@ -178,7 +205,9 @@ def unsubscribe(tx: Tx, who: Subscriber, origin: Origin) -> Subscriber:
         account_id=tx.account_id,
         id=who.id,
     )
-    events.record(tx, "subscriber_unsubscribe", gone, who.id, origin)
+    entries.leave_all(tx, who.id)
+    if leaves:
+        events.record(tx, "subscriber_unsubscribe", gone, who.id, origin)
     return gone
 
 
@@ -187,6 +216,8 @@ def leave(tx: Tx, who: Subscriber, kind: str, ref_id: int, origin: Origin) -> bo
 
     A tag's subscription is removed, a form's or sequence's is ended.
     """
+    if kind == "sequence":
+        entries.leave(tx, who.id, ref_id)
     if kind != "tag":
         return bool(
             tx.run(
@@ -270,6 +301,25 @@ def tag_ids(rx: Rx, subscriber_id: int) -> list[int]:
         id=subscriber_id,
     )
     return [row[0] for row in rows]
+
+
+def having(rx: Rx, kind: str, ref_ids: list[int], subscriber_ids: list[int]) -> set[int]:
+    """Return who of these people (at most 500) is in one of these things."""
+    found: set[int] = set()
+    if not subscriber_ids:
+        return found
+    size = next(size for size in zones.SIZES if len(subscriber_ids) <= size)
+    padded = subscriber_ids + subscriber_ids[-1:] * (size - len(subscriber_ids))
+    names = {f"id{at}": one for at, one in enumerate(padded)}
+    for ref_id in ref_ids:
+        rows = rx.all(
+            _HAVING[kind, size],
+            account_id=rx.account_id,
+            ref_id=ref_id,
+            **names,
+        )
+        found.update(row[0] for row in rows)
+    return found
 
 
 def _subscription(row: tuple[object, ...]) -> Subscription:

@@ -146,3 +146,32 @@ def _clean_name(name: str) -> str:
 
 def _name_key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def public_names(rx: Rx) -> dict[int, str]:
+    """Return the names of the tags that people may take and drop by themselves, by id."""
+    return rx.remember(_load_public)
+
+
+def set_public(tx: Tx, tag_id: int, *, public: bool) -> None:
+    """Let people choose a tag on their preferences page, or not any more."""
+    changed = tx.run(
+        "UPDATE tags SET public_at = CASE WHEN :public = 1 THEN COALESCE(public_at, :now) ELSE NULL END,"
+        " updated_at = :now WHERE account_id = :account_id AND id = :id",
+        public=int(public),
+        now=tx.now,
+        account_id=tx.account_id,
+        id=tag_id,
+    )
+    if not changed:
+        raise NotFound("tag")
+    tx.redefine()
+
+
+def _load_public(rx: Rx) -> dict[int, str]:
+    rows = rx.all(
+        "SELECT id, name FROM tags WHERE account_id = :account_id AND public_at IS NOT NULL"
+        " ORDER BY name_key, id",
+        account_id=rx.account_id,
+    )
+    return {row[0]: row[1] for row in rows}

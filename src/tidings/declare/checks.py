@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from tidings.core import custom_fields, purchases
+from tidings.core import accounts, custom_fields, purchases, slots
 from tidings.errors import Problem
 from tidings.mail import address
 
@@ -20,6 +20,8 @@ HTML_MAX = 1_048_576
 URL_MAX = 2_048
 LIST_MAX = 10_000
 DELAY_DAYS_MAX = 3_650
+HOUR_LAST = 23
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 _NOT_IN_LINES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NOT_IN_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -115,6 +117,21 @@ def references(value: object) -> list[int | str]:
     return list(dict.fromkeys(reference(one) for one in value))
 
 
+def postal(value: object) -> str:
+    """A postal address of one or more lines."""
+    said = "\n".join(one.strip() for one in text(value).strip().splitlines())
+    if not said:
+        raise Wrong("must not be blank")
+    if len(said) > accounts.POSTAL_MAX or not all(one.isprintable() for one in said.split("\n")):
+        raise Wrong(f"must be at most {accounts.POSTAL_MAX} printable characters")
+    return said
+
+
+def email_or_blank(value: object) -> str:
+    """An email address, or blank for none."""
+    return email(value) if _text(value).strip() else ""
+
+
 def flag(value: object) -> bool:
     """true or false."""
     if not isinstance(value, bool):
@@ -182,6 +199,37 @@ def delay(value: object) -> int:
     if ms > DELAY_DAYS_MAX * _UNITS_MS["day"]:
         raise Wrong(f"is too long (maximum is {DELAY_DAYS_MAX} days)")
     return ms
+
+
+def hour(value: object) -> int:
+    """An hour of the day."""
+    number = _whole(value)
+    if not 0 <= number <= HOUR_LAST:
+        raise Wrong(f"must be an hour between 0 and {HOUR_LAST}")
+    return number
+
+
+def weekdays(value: object) -> int:
+    """The days on which something may happen, as a mask with Monday = 1."""
+    if not isinstance(value, list):
+        raise Wrong(f'must be a list of days such as ["monday", "friday"], not {kind(value)}')
+    mask = 0
+    for one in value:
+        day = _text(one).strip().lower()
+        if day not in DAYS:
+            raise Wrong(f"must be a list of: {', '.join(DAYS)}")
+        mask |= 1 << DAYS.index(day)
+    if not mask:
+        raise Wrong("must name at least one day")
+    return mask
+
+
+def time_zone(value: object) -> str:
+    """The name of a time zone in the tz database."""
+    name = line(value)
+    if not slots.known(name):
+        raise Wrong('must be the name of a time zone such as "Europe/Berlin"')
+    return name
 
 
 def fields(value: object) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What became of an entry, and what all steps share: whose a given id is, what a name stands for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -10,6 +10,7 @@ from tidings.declare.wanted import Ref
 from tidings.errors import Problem
 from tidings.store.tx import Rx
 
+T = TypeVar("T")
 Outcome = Literal["made", "changed", "left"]
 
 
@@ -75,6 +76,13 @@ class Known:
     def ids(self, kind: str, refs: Sequence[Ref], key: str) -> list[int]:
         """Return the ids that ids and names stand for, each once."""
         return list(dict.fromkeys(self.id_of(kind, ref, key) for ref in refs))
+
+
+def only(found: list[T], key: str, what: str, name: str) -> T | None:
+    """Return the one thing of a name, None for none; more than one is `Odd`."""
+    if len(found) > 1:
+        raise Odd(key, f'more than one of the {what} is called "{name}"; give the id')
+    return found[0] if found else None
 
 
 def refuse_taken(given: int | None, *, taken: bool) -> None:

@@ -1,28 +1,37 @@
-"""Applying what an owner makes: fields, tags, forms, sequences, broadcasts, webhooks."""
+"""Applying what an owner makes: the account, fields, tags, forms, sequences, webhooks."""
 
-from typing import Any, TypeVar
+from typing import Any
 
-from tidings.core import accounts, broadcasts, custom_fields, forms, sequences, tags, webhooks
-from tidings.core.broadcasts import Broadcast, Draft
+from tidings.core import accounts, custom_fields, forms, sequences, tags, webhooks
 from tidings.core.forms import Form, FormSettings
-from tidings.core.sequences import Sequence, SequenceEmail
+from tidings.core.sequences import Exclusions, Sequence, SequenceEmail
 from tidings.declare import wanted
-from tidings.declare.outcome import Known, Odd, Outcome, refuse_other_id, refuse_taken
+from tidings.declare.outcome import Known, Outcome, only, refuse_other_id, refuse_taken
 from tidings.declare.reading import folded
 from tidings.errors import NotFound
 from tidings.store.tx import Tx
 
-T = TypeVar("T")
-
 
 def account(tx: Tx, want: wanted.Account) -> Outcome:
-    """Give the account its name, sending address and plan."""
+    """Give the account its name and addresses, its plan, and what holds for its mail."""
     held = accounts.get(tx)
-    values = {key: getattr(want, key) for key in ("name", "primary_email", "plan")}
-    if all(value is None or value == getattr(held, key) for key, value in values.items()):
-        return "left"
-    accounts.describe(tx, **values)
-    return "changed"
+    values = {key: getattr(want, key) for key in ("name", "primary_email", "plan", "postal_address")}
+    same = all(value is None or value == getattr(held, key) for key, value in values.items())
+    if not same:
+        accounts.describe(tx, **values)
+    if want.time_zone is not None and want.time_zone != accounts.time_zone(tx):
+        accounts.set_time_zone(tx, want.time_zone)
+        same = False
+    if want.ambiguity is not None and want.ambiguity != accounts.ambiguity(tx):
+        accounts.set_ambiguity(tx, want.ambiguity)
+        same = False
+    before = accounts.tracking(tx)
+    opens = before[0] if want.track_opens is None else want.track_opens
+    clicks = before[1] if want.track_clicks is None else want.track_clicks
+    if (opens, clicks) != before:
+        accounts.set_tracking(tx, opens=opens, clicks=clicks)
+        same = False
+    return "left" if same else "changed"
 
 
 def custom_field(tx: Tx, want: wanted.CustomField) -> Outcome:
@@ -51,12 +60,17 @@ def tag(tx: Tx, want: wanted.Tag) -> Outcome:
     held = (there.get(want.id) if want.id else None) or named
     if held is None:
         refuse_taken(want.id, taken=want.id is not None and tags.taken(tx, want.id))
-        tags.create(tx, [want.name], ids=[want.id] if want.id else None)
+        [made] = tags.create(tx, [want.name], ids=[want.id] if want.id else None)
+        if want.public:
+            tags.set_public(tx, made.id, public=True)
         return "made"
-    if held.name == want.name:
-        return "left"
-    tags.rename(tx, held.id, want.name)
-    return "changed"
+    same = held.name == want.name
+    if not same:
+        tags.rename(tx, held.id, want.name)
+    if want.public is not None and want.public != (held.id in tags.public_names(tx)):
+        tags.set_public(tx, held.id, public=want.public)
+        same = False
+    return "left" if same else "changed"
 
 
 def form(tx: Tx, want: wanted.Form) -> Outcome:
@@ -66,7 +80,7 @@ def form(tx: Tx, want: wanted.Form) -> Outcome:
     if want.id:
         held = there.get(want.id)
     else:
-        held = _only([one for one in there.values() if one.name == want.name], "name", "forms", want.name)
+        held = only([one for one in there.values() if one.name == want.name], "name", "forms", want.name)
     settings = _form_settings(want, held, tx.now)
     if held is None:
         refuse_taken(want.id, taken=want.id is not None and _form_taken(tx, want.id))
@@ -86,14 +100,27 @@ def sequence(tx: Tx, want: wanted.Sequence) -> Outcome:
         held = there.get(want.id)
     else:
         same = [one for one in there.values() if one.name == want.name]
-        held = _only(same, "name", "sequences", want.name)
-    emails = [SequenceEmail(one.subject, one.html, one.delay) for one in want.emails or ()]
+        held = only(same, "name", "sequences", want.name)
+    emails = [
+        SequenceEmail(
+            one.subject,
+            one.html,
+            one.delay,
+            one.text,
+            one.preheader,
+            one.published,
+            one.weekdays,
+            one.hour,
+        )
+        for one in want.emails or ()
+    ]
     if held is None:
         refuse_taken(want.id, taken=want.id is not None and sequences.taken(tx, want.id))
         made = sequences.create(
             tx, want.name, hold=bool(want.hold), repeat=bool(want.repeat), given_id=want.id
         )
         sequences.set_emails(tx, made, emails)
+        _schedule(tx, sequences.find(tx, made), want)
         return "made"
     hold = held.at_end == "hold" if want.hold is None else want.hold
     repeat = held.entry == "repeat" if want.repeat is None else want.repeat
@@ -103,35 +130,35 @@ def sequence(tx: Tx, want: wanted.Sequence) -> Outcome:
         sequences.update(tx, held.id, name=want.name, hold=hold, repeat=repeat)
     if not same_emails:
         sequences.set_emails(tx, held.id, emails)
-    return "left" if same_manner and same_emails else "changed"
+    same_schedule = _schedule(tx, held, want)
+    return "left" if same_manner and same_emails and same_schedule else "changed"
 
 
-def broadcast(tx: Tx, want: wanted.Broadcast) -> Outcome:
-    """Write a broadcast, or change one that has not begun to be sent."""
-    held = _broadcast(tx, want)
-    sender = accounts.get(tx).primary_email
-    if held is None:
-        refuse_taken(want.id, taken=want.id is not None and broadcasts.taken(tx, want.id))
-        draft = Draft(subject=want.subject, content=want.html, send_at=want.send_at)
-        status = "completed" if want.status == "completed" else None
-        broadcasts.create(tx, draft, sender, given_id=want.id, status=status)
-        return "made"
-    content = held.content if want.html is None else want.html
-    if held.status in ("sending", "completed"):
-        if (held.subject, held.content) != (want.subject, content):
-            raise Odd("subject", f"the broadcast {held.id} has been sent and cannot be changed")
-        return "left"
-    if want.status == "completed":
-        raise Odd("status", f"the broadcast {held.id} is there and not sent: only a new one can be completed")
-    send_at = held.send_at
-    if want.send_at is not None or want.status == "draft":
-        send_at = want.send_at
-    if (held.subject, held.content, held.send_at) == (want.subject, content, send_at):
-        return "left"
-    kept = {name: getattr(held, name) for name in Draft.__struct_fields__ if name != "email_address"}
-    draft = Draft(**{**kept, "subject": want.subject, "content": content, "send_at": send_at})
-    broadcasts.update(tx, held.id, draft, sender)
-    return "changed"
+def _schedule(tx: Tx, held: Sequence, want: wanted.Sequence) -> bool:
+    """Give a sequence its hour, its zone, whom it passes over, and whether people may choose it.
+
+    Returns whether all was so already.
+    """
+    hour = held.hour if want.hour is None else want.hour
+    zone = want.time_zone or held.zone
+    same = (hour, zone) == (held.hour, held.zone)
+    if not same:
+        sequences.set_schedule(tx, held.id, hour=hour, zone=zone)
+    if want.public is not None and want.public != (held.id in sequences.public_names(tx)):
+        sequences.set_public(tx, held.id, public=want.public)
+        same = False
+    if want.excluded_tags is None and want.excluded_forms is None:
+        return same
+    before, known = sequences.exclusions(tx, held.id), Known(tx)
+    tag_ids, form_ids = before.tags, before.forms
+    if want.excluded_tags is not None:
+        tag_ids = known.ids("tag", want.excluded_tags, "excluded_tags")
+    if want.excluded_forms is not None:
+        form_ids = known.ids("form", want.excluded_forms, "excluded_forms")
+    if Exclusions(tag_ids, form_ids) == before:
+        return same
+    sequences.set_exclusions(tx, held.id, Exclusions(tag_ids, form_ids))
+    return False
 
 
 def webhook(tx: Tx, want: wanted.Webhook, known: Known) -> Outcome:
@@ -153,12 +180,6 @@ def webhook(tx: Tx, want: wanted.Webhook, known: Known) -> Outcome:
         tx, event, want.target_url, subject=subject, subject_id=subject_id, value=value, given_id=want.id
     )
     return "changed" if held else "made"
-
-
-def _only(found: list[T], key: str, what: str, name: str) -> T | None:
-    if len(found) > 1:
-        raise Odd(key, f'more than one of the {what} is called "{name}"; give the id')
-    return found[0] if found else None
 
 
 def _form_settings(want: wanted.Form, held: Form | None, now: int) -> FormSettings:
@@ -190,16 +211,6 @@ def _form_taken(tx: Tx, form_id: int) -> bool:
     except NotFound:
         return False
     return True
-
-
-def _broadcast(tx: Tx, want: wanted.Broadcast) -> Broadcast | None:
-    if want.id is None:
-        found = broadcasts.with_subject(tx, want.subject)
-        return _only(found, "subject", "broadcasts", want.subject)
-    try:
-        return broadcasts.find(tx, want.id)
-    except NotFound:
-        return None
 
 
 _KINDS = {"form_id": "form", "sequence_id": "sequence", "course_id": "sequence", "tag_id": "tag"}

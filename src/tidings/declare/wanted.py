@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tidings.core import forms, subscribers
+from tidings.core import forms, sequences, subscribers
+from tidings.core.slots import ALL_DAYS
 from tidings.declare import checks
 from tidings.declare.checks import Check
 
@@ -26,6 +27,11 @@ class Account(Entry, frozen=True, kw_only=True):
     name: str | None = None
     primary_email: str | None = None
     plan: str | None = None
+    time_zone: str | None = None
+    postal_address: str | None = None
+    ambiguity: str | None = None
+    track_opens: bool | None = None
+    track_clicks: bool | None = None
 
 
 class Numbered(Entry, frozen=True, kw_only=True):
@@ -39,7 +45,10 @@ class CustomField(Numbered, frozen=True, kw_only=True):
 
 
 class Tag(Numbered, frozen=True, kw_only=True):
+    """`public`: people may take and drop it on their preferences page."""
+
     name: str
+    public: bool | None = None
 
 
 class Form(Numbered, frozen=True, kw_only=True):
@@ -56,17 +65,29 @@ class Form(Numbered, frozen=True, kw_only=True):
 
 
 class SequenceEmail(Entry, frozen=True, kw_only=True):
-    """`delay` in ms after the email before."""
+    """`delay` in ms after the email before; `weekdays` is a mask, Monday = 1."""
 
     subject: str
     html: str
     delay: int
+    text: str | None = None
+    preheader: str = ""
+    published: bool = True
+    weekdays: int = ALL_DAYS
+    hour: int | None = None
 
 
 class Sequence(Numbered, frozen=True, kw_only=True):
+    """`time_zone` says whose clock counts: the account's or each subscriber's; `public` as for tags."""
+
     name: str
+    public: bool | None = None
     hold: bool | None = None
     repeat: bool | None = None
+    hour: int | None = None
+    time_zone: str | None = None
+    excluded_tags: list[Ref] | None = None
+    excluded_forms: list[Ref] | None = None
     emails: list[SequenceEmail] | None = None
 
 
@@ -81,10 +102,21 @@ class Subscriber(Numbered, frozen=True, kw_only=True):
 
 
 class Broadcast(Numbered, frozen=True, kw_only=True):
-    """`send_at` in epoch ms."""
+    """`send_at` in epoch ms. It goes to who is in any tag, form or sequence, and in none excluded."""
 
     subject: str
     html: str | None = None
+    text: str | None = None
+    preheader: str | None = None
+    from_name: str | None = None
+    reply_to: str | None = None
+    layout: str | None = None
+    tags: list[Ref] | None = None
+    forms: list[Ref] | None = None
+    sequences: list[Ref] | None = None
+    excluded_tags: list[Ref] | None = None
+    excluded_forms: list[Ref] | None = None
+    excluded_sequences: list[Ref] | None = None
     status: str | None = None
     send_at: int | None = None
 
@@ -164,7 +196,16 @@ class Table:
 _EMAILS = Table(
     "[[sequences.emails]]",
     SequenceEmail,
-    {"subject": checks.subject, "html": checks.text, "delay": checks.delay},
+    {
+        "subject": checks.subject,
+        "html": checks.text,
+        "delay": checks.delay,
+        "text": checks.text,
+        "preheader": checks.line_or_blank,
+        "published": checks.flag,
+        "weekdays": checks.weekdays,
+        "hour": checks.hour,
+    },
 )
 _PRODUCTS = Table(
     "the products of [[purchases]]",
@@ -191,11 +232,21 @@ _FORM: Keys = {
     "success_message": checks.line,
     "redirect_url": checks.url_or_blank,
 }
+_TAG: Keys = {
+    "id": checks.ident,
+    "name": checks.line,
+    "public": checks.flag,
+}
 _SEQUENCE: Keys = {
     "id": checks.ident,
     "name": checks.line,
+    "public": checks.flag,
     "hold": checks.flag,
     "repeat": checks.flag,
+    "hour": checks.hour,
+    "time_zone": checks.one_of(*sequences.ZONES),
+    "excluded_tags": checks.references,
+    "excluded_forms": checks.references,
     "emails": _EMAILS,
 }
 _SUBSCRIBER: Keys = {
@@ -212,6 +263,17 @@ _BROADCAST: Keys = {
     "id": checks.ident,
     "subject": checks.subject,
     "html": checks.text,
+    "text": checks.text,
+    "preheader": checks.line_or_blank,
+    "from_name": checks.line_or_blank,
+    "reply_to": checks.email_or_blank,
+    "layout": checks.one_of("Text only", "Classic", "Modern"),
+    "tags": checks.references,
+    "forms": checks.references,
+    "sequences": checks.references,
+    "excluded_tags": checks.references,
+    "excluded_forms": checks.references,
+    "excluded_sequences": checks.references,
     "status": checks.one_of("draft", "completed"),
     "send_at": checks.moment,
 }
@@ -241,11 +303,22 @@ _WEBHOOK: Keys = {
 }
 
 ACCOUNT = Table(
-    "[account]", Account, {"name": checks.line, "primary_email": checks.email, "plan": checks.line}
+    "[account]",
+    Account,
+    {
+        "name": checks.line,
+        "primary_email": checks.email,
+        "plan": checks.line,
+        "time_zone": checks.time_zone,
+        "postal_address": checks.postal,
+        "ambiguity": checks.one_of("retry-once", "hold"),
+        "track_opens": checks.flag,
+        "track_clicks": checks.flag,
+    },
 )
 TABLES: Mapping[str, Table] = {
     "custom_fields": Table("[[custom_fields]]", CustomField, {"id": checks.ident, "label": checks.line}),
-    "tags": Table("[[tags]]", Tag, {"id": checks.ident, "name": checks.line}),
+    "tags": Table("[[tags]]", Tag, _TAG),
     "forms": Table("[[forms]]", Form, _FORM),
     "sequences": Table("[[sequences]]", Sequence, _SEQUENCE),
     "subscribers": Table("[[subscribers]]", Subscriber, _SUBSCRIBER),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from tidings.core import accounts
-from tidings.declare import people, things
+from tidings.declare import letters, people, things
 from tidings.declare.outcome import Known, Odd, Outcome, Report
 from tidings.declare.reading import Refused
 from tidings.declare.wanted import Entry, Numbered, Plan
@@ -27,7 +27,7 @@ def declare(tx: Tx, plan: Plan) -> Report:
     known = Known(tx)
     notes = report.notes
     _run(report, plan, "subscribers", plan.subscribers, lambda one: people.subscriber(tx, one, known, notes))
-    _run(report, plan, "broadcasts", plan.broadcasts, lambda one: things.broadcast(tx, one))
+    _run(report, plan, "broadcasts", plan.broadcasts, lambda one: letters.broadcast(tx, one, known))
     _run(report, plan, "purchases", plan.purchases, lambda one: people.purchase(tx, one))
     _run(report, plan, "webhooks", plan.webhooks, lambda one: things.webhook(tx, one, known))
     return report

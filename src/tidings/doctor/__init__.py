@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tidings.core import accounts
+from tidings.core import accounts, signing
 from tidings.core.accounts import INSTALLATION
 from tidings.doctor import domain
 from tidings.doctor.domain import Lookup, resolver
@@ -60,6 +60,7 @@ def examine(patient: Patient, lookup: Lookup) -> Iterator[Finding]:
         yield migrated
         if migrated.word == "ok":
             yield from _domains(db, patient.dkim_selector, lookup)
+            yield from _accounts(db, lookup, sends=patient.smtp_url != OUTBOX)
     finally:
         db.close()
 
@@ -146,3 +147,21 @@ def _domains(db: Database, selector: str | None, lookup: Lookup) -> Iterator[Fin
         yield from domain.check(name, selector, lookup)
     if len(names) > DOMAINS_MAX:
         yield Finding("warn", "domains", f"only {DOMAINS_MAX} of {len(names)} were looked at")
+
+
+def _accounts(db: Database, lookup: Lookup, *, sends: bool) -> Iterator[Finding]:
+    """Look at what each account needs for bulk mail: its postal address, and its keys in the DNS."""
+    for account in db.read_now(INSTALLATION, accounts.all_accounts)[:DOMAINS_MAX]:
+        what = f"account {account.id}"
+        if sends and not account.postal_address:
+            to_do = f"run: tidings account update --account {account.id} --address TEXT"
+            yield Finding("warn", what, "has no postal address, so no broadcast is sent", to_do)
+        sending = address.with_ascii_domain(account.primary_email).rpartition("@")[2].lower()
+        keys = db.read_now(account.id, signing.keys)
+        for key in keys:
+            if key.domain != sending:
+                said = f"signs nothing: account {account.id} sends from {sending}"
+                to_do = f"run: tidings dkim create --account {account.id} --domain {sending}"
+                yield Finding("warn", f"DKIM key {key.selector} of {key.domain}", said, to_do)
+            else:
+                yield domain.published(key.domain, key.selector, key.record, lookup)

@@ -109,6 +109,31 @@ def dkim(domain: str, selector: str, lookup: Lookup) -> Finding:
     return _key(what, found[0])
 
 
+def published(domain: str, selector: str, record: str, lookup: Lookup) -> Finding:
+    """Look whether the record of a key that signs is in the DNS, and is the one of this key.
+
+    `record` is the TXT record as a zone file has it: quoted strings.
+    """
+    what = f"DKIM key {selector} of {domain}"
+    if _EXAMPLES.fullmatch(domain):
+        return Finding("ok", what, "example domain, not checked")
+    own = _tags(record.replace('" "', "").strip('"')).get("p", "")
+    name = f"{selector}._domainkey.{domain}"
+    try:
+        found = [tags for tags in map(_tags, lookup(name)) if "p" in tags]
+    except CannotAsk as problem:
+        return Finding("warn", what, str(problem), "try again")
+    if not found:
+        to_do = "mail is signed and cannot be checked; publish what `tidings dkim list` prints"
+        return Finding("fail", what, f"no record at {name}", to_do)
+    if len(found) > 1:
+        return Finding("fail", what, f"{len(found)} records at {name}", "keep one")
+    if re.sub(r"\s", "", found[0]["p"]) != own:
+        to_do = "publish what `tidings dkim list` prints"
+        return Finding("fail", what, f"the record at {name} is of another key", to_do)
+    return _key(what, found[0])
+
+
 def dmarc(domain: str, lookup: Lookup) -> Finding:
     """Look at the policy that counts for a domain, by the tree walk (RFC 9989)."""
     what = f"DMARC of {domain}"

@@ -31,6 +31,8 @@ _LINE_ENDS = re.compile("\\r\\n|[\\r\\x85\\u2028\\u2029]")
 # isolates stay: Arabic and Hebrew letters use them, and in a body they cannot disguise a field.
 _DROPPED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u202d\\u202e]")
 
+_DROPPED_ASCII = bytes(octet for octet in range(128) if _DROPPED.match(chr(octet)))
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -63,8 +65,8 @@ def build(message: Message) -> bytes:
         fields.append(("Reply-To", headers.mailbox_field("Reply-To", "", _wire(message.reply_to))))
     fields += [
         ("Subject", headers.text_field("Subject", message.subject)),
-        ("Date", headers.raw_field("Date", _date(message.date_ms))),
-        ("Message-ID", headers.raw_field("Message-ID", f"<{_checked_id(message.message_id)}>")),
+        ("Date", headers.raw_field("Date", date_value(message.date_ms))),
+        ("Message-ID", headers.raw_field("Message-ID", f"<{checked_id(message.message_id)}>")),
     ]
     fields += [(name, _further(name, value)) for name, value in message.headers]
     mime, body = _body(message)
@@ -87,14 +89,14 @@ def _wire(raw: str) -> str:
     return address.with_ascii_domain(raw)
 
 
-def _date(date_ms: int) -> str:
+def date_value(date_ms: int) -> str:
     """Write the date (RFC 5322 3.3) in UTC; the range is what four digits of a year can say."""
     if not 0 <= date_ms < _YEAR_10000_MS:
         raise ValueError("the date is not between 1970 and 9999")
     return email.utils.format_datetime(_EPOCH + timedelta(milliseconds=date_ms))
 
 
-def _checked_id(message_id: str) -> str:
+def checked_id(message_id: str) -> str:
     """Give the message id back, or raise `ValueError`: it is ours, never a person's text."""
     if _MESSAGE_ID.match(message_id) is None:
         raise ValueError("the message id is not of the form left@right")
@@ -143,8 +145,18 @@ def boundary_for(message_id: str) -> str:
     return "=_" + hashlib.sha256(message_id.encode()).hexdigest()[:32]
 
 
+def tidied(text: str) -> str:
+    """Give a body's text with "\\n" alone for line ends, and without what no text needs."""
+    if text.isascii():
+        if text.isprintable():
+            return text
+        # Deleting octets is five times as fast as a pattern, and most letters are ASCII.
+        ended = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+        return ended.encode("ascii").translate(None, _DROPPED_ASCII).decode("ascii")
+    return _DROPPED.sub("", _LINE_ENDS.sub("\n", text))
+
+
 def quoted_printable(text: str) -> bytes:
     """Encode a body (RFC 2045 6.7): cleaned, lines of at most 76 octets, CRLF, ending in one."""
-    cleaned = _DROPPED.sub("", _LINE_ENDS.sub("\n", text))
-    encoded = binascii.b2a_qp(cleaned.encode(), istext=True).replace(b"\n", b"\r\n")
+    encoded = binascii.b2a_qp(tidied(text).encode(), istext=True).replace(b"\n", b"\r\n")
     return encoded if encoded.endswith(b"\r\n") else encoded + b"\r\n"

@@ -5,13 +5,15 @@ this module cannot bound is the clock and the process's memory: `limits` counts 
 template that finds a slow path the counting misses would hold its thread until the purse is empty.
 """
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from liquid import BoundTemplate
+from liquid import BoundTemplate, Environment, RenderContext
 from liquid.ast import BlockNode, Node
 from liquid.builtin.expressions.filtered import Filter
-from liquid.builtin.expressions.primitive import RangeLiteral
+from liquid.builtin.expressions.logical import EqExpression, NeExpression, is_truthy
+from liquid.builtin.expressions.primitive import Blank, RangeLiteral
 from liquid.exceptions import LiquidError
 from liquid.expression import Expression
 from liquid.token import Token
@@ -36,6 +38,24 @@ _HTML = LimitedEnvironment(autoescape=True)
 _TEXT = LimitedEnvironment(autoescape=False)
 
 
+class _Equal(EqExpression):
+    """Equality by which nothing is blank, as in Shopify's Liquid; the library's says it is not."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        return _equal(self.left, self.right, context) or super().evaluate(context)
+
+
+class _Unequal(NeExpression):
+    """The opposite of `_Equal`."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: RenderContext) -> object:
+        return not _equal(self.left, self.right, context) and super().evaluate(context)
+
+
 class TemplateProblem(ValueError):
     """A template that cannot be used; `line` counts from 1, or is None where none is to blame."""
 
@@ -55,13 +75,44 @@ class Template:
     def render(self, values: Mapping[str, object]) -> str:
         """Fill the template in; raises `TemplateProblem` for values or results beyond the limits."""
         try:
-            return self._bound.render(plain.plain(values))
+            copied = plain.plain(values)
+        except ValueError as problem:
+            raise TemplateProblem(str(problem)) from problem
+        return self.render_plain(copied)
+
+    def render_plain(self, values: dict[str, plain.Plain]) -> str:
+        """Fill the template in with what `plain.plain` gave, which several templates may share."""
+        try:
+            return self._bound.render(values)
         except LiquidError as problem:
-            raise _told(problem) from problem
+            raise told(problem) from problem
         except RecursionError as problem:
             raise TemplateProblem("the template is nested too deeply") from problem
         except ValueError as problem:
             raise TemplateProblem(str(problem)) from problem
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The parsed template, for `plan`."""
+        return self._bound.nodes
+
+    @property
+    def environment(self) -> Environment:
+        """The environment whose filters the template uses."""
+        return self._bound.env
+
+    def names(self) -> list[tuple[str, ...]]:
+        """Give the paths that the template takes from its values; a computed part ends a path."""
+        try:
+            found = self._bound.analyze(include_partials=False).globals
+        except RecursionError as problem:
+            raise TemplateProblem("the template is nested too deeply") from problem
+        paths: dict[tuple[str, ...], None] = {}
+        for variables in found.values():
+            for variable in variables:
+                words = itertools.takewhile(lambda part: isinstance(part, str), variable.segments)
+                paths[tuple(str(word) for word in words)] = None
+        return list(paths)
 
 
 def compile(source: str, *, html: bool) -> Template:  # noqa: A001 - reads as render.compile(...)
@@ -79,7 +130,7 @@ def compile(source: str, *, html: bool) -> Template:  # noqa: A001 - reads as re
         for part in _parts(bound.nodes):
             _bound_part(part, environment)
     except LiquidError as problem:
-        raise _told(problem) from problem
+        raise told(problem) from problem
     return Template(bound)
 
 
@@ -121,6 +172,10 @@ def _bound_part(part: object, environment: LimitedEnvironment) -> None:
         part.__class__ = CappedRange
     elif type(part) is BlockNode:
         part.__class__ = PaidBlock
+    elif type(part) is EqExpression:
+        part.__class__ = _Equal
+    elif type(part) is NeExpression:
+        part.__class__ = _Unequal
     elif isinstance(part, Filter):
         part.validate_filter_arguments(environment)
 
@@ -158,7 +213,14 @@ def _attributes(part: object) -> list[object]:
     return [getattr(part, name) for name in names if hasattr(part, name)]
 
 
-def _told(problem: LiquidError) -> TemplateProblem:
+def _equal(left: Expression, right: Expression, context: RenderContext) -> bool:
+    """Whether one side is `blank` and the other nil, undefined or false."""
+    if isinstance(left, Blank):
+        left, right = right, left
+    return isinstance(right, Blank) and not is_truthy(left.evaluate(context))
+
+
+def told(problem: LiquidError) -> TemplateProblem:
     """Give the library's error as one plain sentence with its line."""
     place = problem.context() if problem.token is not None else None
     cause = problem.__cause__

@@ -1,15 +1,14 @@
 """SMTP: a batch of envelopes in, an outcome for each out, over a few kept connections.
 
-`Smtp` spreads a batch over at most `Settings.connections` conversations and keeps them for the next
-batch. The world's refusals are values; it raises only when cancelled, and then drops its connections.
+Each batch goes over one connection; as many batches as `Settings.connections` go at once. The world's
+refusals are values; it raises only when cancelled, and then drops the connection.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 
-from tidings.mail.conversation import Conversation, NotOpened, Stale
-from tidings.mail.outcome import Accepted, Envelope, NotTaken, Outcome, Refused, Stage, Unknown
+from tidings.mail.conversation import Conversation, NotOpened
+from tidings.mail.outcome import Accepted, Batch, Envelope, NotTaken, Outcome, Refused, Unknown
 from tidings.mail.provider import Settings, Timeouts
 
 __all__ = [
@@ -39,18 +38,27 @@ class Smtp:
         self._tls = settings.tls_context()
         self._idle: list[Conversation] = []
         self._places = asyncio.Semaphore(settings.connections)
+        # How many messages a connection may carry, 0 for any number: as set, then as learnt.
+        self._limit = settings.messages
+        self._ended_after = 0
 
     async def send(self, envelopes: Sequence[Envelope]) -> list[Outcome]:
-        """Hand all of them over; the outcomes come in the order of the envelopes.
+        """Hand all of them over, one connection at a time; the outcomes come in their order.
 
-        When no connection can be opened, or three messages in a row end broken, what is left is
-        `NotTaken` for the same reason, untried: waiting out a dead provider for each takes hours.
+        The caller bounds a batch (32 in this project): it is what a kill leaves in doubt. When the
+        connection ends, what was not begun is tried once more on the next. When none can be opened,
+        or three messages in a row end broken, what is left is `NotTaken` for the same reason, untried:
+        waiting out a dead provider for each takes hours.
         """
-        batch = _Batch(envelopes)
-        workers = min(len(envelopes), self._settings.connections)
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(workers):
-                tasks.create_task(self._work(batch))
+        batch = Batch(envelopes)
+        async with self._places:
+            while batch.waiting and batch.broken < BROKEN_MAX:
+                try:
+                    conversation = self._kept() or await self._opened()
+                except NotOpened as failure:
+                    batch.give_up(str(failure), failure.stage)
+                    break
+                await self._deliver(batch, conversation)
         return batch.finished()
 
     async def close(self) -> None:
@@ -58,36 +66,34 @@ class Smtp:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(conversation.quit() for conversation in idle))
 
-    async def _work(self, batch: "_Batch") -> None:
-        """Take one envelope after another until none is left or no connection can be had."""
-        async with self._places:
-            conversation: Conversation | None = None
-            try:
-                while batch.waiting and batch.broken < BROKEN_MAX:
-                    conversation = await self._deliver_next(batch, conversation)
-            except NotOpened as failure:
-                batch.reason, batch.stage = str(failure), failure.stage
-            finally:
-                if conversation is not None:
-                    self._keep(conversation)
-
-    async def _deliver_next(self, batch: "_Batch", conversation: Conversation | None) -> Conversation:
-        """Settle the next envelope, on this conversation if it still stands."""
-        if conversation is None or not conversation.usable:
-            conversation = self._kept() or await self._opened()
-        if not batch.waiting:
-            # Others emptied the batch while this connection was being opened.
-            return conversation
-        at = batch.waiting.popleft()
+    async def _deliver(self, batch: Batch, conversation: Conversation) -> None:
+        """Settle what one connection can of a batch, and keep it if it is still good."""
         try:
-            batch.settle(at, await conversation.deliver(batch.envelopes[at]))
-        except Stale:
-            batch.waiting.appendleft(at)
+            await conversation.deliver(batch, self._limit)
         except BaseException:
             # Cancelled in mid-conversation: nobody may go on where it stands.
             conversation.abort()
             raise
-        return conversation
+        exchange = conversation.exchange
+        if not conversation.usable:
+            self._learn(exchange.ended_after, told=exchange.enough)
+            conversation.abort()
+        elif self._limit and exchange.begun >= self._limit:
+            conversation.leave()
+        else:
+            conversation.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(conversation)
+
+    def _learn(self, ended_after: int, *, told: bool) -> None:
+        """Keep a limit of messages: one the server states, or after which it ended twice running.
+
+        Staying below it means that no connection ends while a terminator is out. A limit of one
+        learnt without a word would cost a connection each, so that takes a statement.
+        """
+        if ended_after and (told or (ended_after > 1 and ended_after == self._ended_after)):
+            self._limit = min(self._limit or ended_after, ended_after)
+        if ended_after:
+            self._ended_after = ended_after
 
     async def _opened(self) -> Conversation:
         conversation = Conversation(self._settings, self._tls)
@@ -107,39 +113,3 @@ class Smtp:
                 return conversation
             conversation.abort()
         return None
-
-    def _keep(self, conversation: Conversation) -> None:
-        if conversation.usable:
-            conversation.idle_since = asyncio.get_running_loop().time()
-            self._idle.append(conversation)
-        else:
-            conversation.abort()
-
-
-class _Batch:
-    """The envelopes of one `send`, those still waiting, and the outcomes so far."""
-
-    def __init__(self, envelopes: Sequence[Envelope]) -> None:
-        self.envelopes = envelopes
-        self.waiting = deque(range(len(envelopes)))
-        self.outcomes: list[Outcome | None] = [None] * len(envelopes)
-        self.broken = 0
-        self.reason = "no connection"
-        self.stage: Stage = "connect"
-
-    def settle(self, at: int, outcome: Outcome) -> None:
-        """Keep an outcome, and count how many in a row were broken."""
-        self.outcomes[at] = outcome
-        if isinstance(outcome, NotTaken | Unknown):
-            self.broken += 1
-            self.reason = outcome.reason
-            self.stage = outcome.stage if isinstance(outcome, NotTaken) else "dot"
-        else:
-            self.broken = 0
-
-    def finished(self) -> list[Outcome]:
-        """Give every outcome; what was not tried is `NotTaken`."""
-        return [
-            outcome or NotTaken(envelope.key, self.reason, self.stage)
-            for envelope, outcome in zip(self.envelopes, self.outcomes, strict=True)
-        ]

@@ -290,6 +290,19 @@ class Database:
             )
         return postgres.PostgresSession(self.url, writer=writer)
 
+    def refresh_statistics(self) -> int:
+        """Have the planner learn tables that have grown by half; returns how many. Blocks: from a thread.
+
+        PostgreSQL does so by itself within minutes; until then it may read all deliveries of an account
+        for a click: 281 clicks/s at 60,000 deliveries, and 2,000 after it.
+        """
+        session = self.session(writer=True)
+        try:
+            done: int = session.refresh_statistics()
+        finally:
+            session.close()
+        return done
+
     def ear(self) -> Ear:
         """Return what tells the engine that something was committed."""
         ear: Ear = self.session(writer=False).listen()

@@ -16,6 +16,7 @@ from tidings.store.waves import Asked
 
 OLDEST = 130_000
 CHANNEL = "tidings_work"
+_SIMPLE_NAME = re.compile(r"[a-z_]+")
 _TABLE = re.compile(r"INSERT INTO ([a-z_]+)")
 
 
@@ -182,6 +183,20 @@ class PostgresSession:
     def notify(self) -> None:
         """Announce the group's commit, with the next round trip."""
         self._due.append((f"NOTIFY {CHANNEL}", None))
+
+    def refresh_statistics(self) -> int:
+        """Count the rows of grown tables for the planner (ANALYZE); returns how many tables."""
+        grown = [
+            row[0]
+            for row in self._connection.execute(
+                "SELECT relname FROM pg_stat_user_tables WHERE schemaname = current_schema()"
+                " AND n_mod_since_analyze > 500 + 0.5 * n_live_tup"
+            ).fetchall()
+            if _SIMPLE_NAME.fullmatch(row[0])
+        ]
+        for table in grown:
+            self._connection.execute(f"ANALYZE {table}".encode())
+        return len(grown)
 
     def has_table(self, name: str) -> bool:
         return self.fetch("SELECT to_regclass(:name) IS NOT NULL", {"name": name})[0][0] is True

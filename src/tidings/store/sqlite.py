@@ -111,10 +111,12 @@ class SqliteSession:
             self._connection.set_busy_timeout(0)
 
     def fetch(self, sql: str, params: dict[str, Any]) -> list[Row]:
-        return self._cursor.execute(self.dialect.statement(sql).text, params).fetchall()
+        statement = self.dialect.statement(sql)
+        return self._cursor.execute(statement.text, statement.pick(params)).fetchall()
 
     def change(self, sql: str, params: dict[str, Any]) -> int:
-        self._cursor.execute(self.dialect.statement(sql).text, params)
+        statement = self.dialect.statement(sql)
+        self._cursor.execute(statement.text, statement.pick(params))
         return self._connection.changes()
 
     def wrote(self, sql: str) -> bool:
@@ -128,10 +130,11 @@ class SqliteSession:
 
     def many(self, sql: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Run one statement for each row."""
-        # Named parameters given as a sequence are bound in the order of their first appearance.
-        ordered = in_order(sql, columns)
-        given: Any = rows if ordered else [dict(zip(columns, row, strict=True)) for row in rows]
-        self._cursor.executemany(self.dialect.statement(sql).text, given)
+        statement = self.dialect.statement(sql)
+        given = rows
+        if not in_order(sql, columns):
+            given = (statement.pick(dict(zip(columns, row, strict=True))) for row in rows)  # type: ignore[misc]
+        self._cursor.executemany(statement.text, given)
 
     def script(self, sql: str) -> None:
         """Run the statements of a migration."""
@@ -202,6 +205,10 @@ class SqliteSession:
     def data_version(self) -> int:
         version: int = self._cursor.execute("PRAGMA data_version").fetchall()[0][0]  # type: ignore[assignment]
         return version
+
+    def refresh_statistics(self) -> int:
+        """Nothing: its plans here do not depend on how many rows there are."""
+        return 0
 
     def has_table(self, name: str) -> bool:
         sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name"

@@ -78,13 +78,14 @@ class Rx:
 class Tx(Rx):
     """One verb's view of its group's transaction."""
 
-    __slots__ = ("collected", "wakes", "wrote")
+    __slots__ = ("_root", "collected", "wakes", "wrote")
 
     def __init__(self, session: Session, remembered: Remembered, account_id: int, now: int) -> None:
         super().__init__(session, remembered, account_id, now)
         self.collected: list[tuple[Collected, Row]] = []
         self.wakes = False
         self.wrote = False
+        self._root = self
 
     def one(self, sql: str, **params: Any) -> Row | None:
         """Return the first row, or None; for SELECT and for `… RETURNING`."""
@@ -115,11 +116,12 @@ class Tx(Rx):
 
     def wake(self) -> None:
         """Have the engine look for work once this is committed."""
-        self.wakes = True
+        self._root.wakes = True
 
     def for_account(self, account_id: int) -> "Tx":
         """The same transaction for another account; what it collects counts for both."""
         other = Tx(self._session, self._remembered, account_id, self.now)
         other.collected = self.collected
         other.wrote = self.wrote = True
+        other._root = self._root
         return other

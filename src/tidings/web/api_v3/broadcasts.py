@@ -1,7 +1,10 @@
 """Broadcasts and their stats. Contract 3.7."""
 
+from typing import Any
+
 from tidings.core import accounts, broadcasts
 from tidings.core.broadcasts import Broadcast, Draft
+from tidings.store.tx import Rx, Tx
 from tidings.web import params
 from tidings.web.api_v3 import shapes
 from tidings.web.api_v3.call import Call
@@ -16,6 +19,7 @@ _TEXTS = (
     "email_address",
     "email_layout_template",
 )
+_TIMES = ("published_at", "send_at")
 
 
 async def list_broadcasts(call: Call) -> Reply:
@@ -26,9 +30,8 @@ async def list_broadcasts(call: Call) -> Reply:
 
 
 async def create_broadcast(call: Call) -> Reply:
-    """POST /broadcasts: a draft, or scheduled by `send_at`"""
-    who = await call.read(accounts.get)
-    made = await call.write(broadcasts.create, _draft(call, None), who.primary_email)
+    """POST /broadcasts: a draft, or scheduled by `send_at`; what is due is sent at once"""
+    made = await call.write(_create, Draft(**_given(call)))
     return json_reply(201, {"broadcast": shapes.broadcast(made)})
 
 
@@ -39,9 +42,7 @@ async def get_broadcast(call: Call) -> Reply:
 
 async def update_broadcast(call: Call) -> Reply:
     """PUT /broadcasts/{id}: what is not given stays"""
-    current = await call.read(broadcasts.find, call.ids[0])
-    who = await call.read(accounts.get)
-    changed = await call.write(broadcasts.update, call.ids[0], _draft(call, current), who.primary_email)
+    changed = await call.write(_revise, call.ids[0], _given(call))
     return json_reply(200, {"broadcast": shapes.broadcast(changed)})
 
 
@@ -53,29 +54,33 @@ async def delete_broadcast(call: Call) -> Reply:
 
 async def get_stats(call: Call) -> Reply:
     """GET /broadcasts/{id}/stats"""
-    one = await call.read(broadcasts.find, call.ids[0])
-    return json_reply(200, {"broadcast": {"id": one.id, "stats": shapes.stats(one)}})
+    one, (opens, clicks) = await call.read(_numbers, call.ids[0])
+    stats = shapes.stats(one, opens=opens, clicks=clicks)
+    return json_reply(200, {"broadcast": {"id": one.id, "stats": stats}})
 
 
-def _draft(call: Call, current: Broadcast | None) -> Draft:
-    texts = {name: _text(call, name, getattr(current, name, None)) for name in _TEXTS}
-    visibility = current.visibility if current else "private"
+def _create(tx: Tx, draft: Draft) -> Broadcast:
+    return broadcasts.create(tx, draft, accounts.get(tx).primary_email)
+
+
+def _revise(tx: Tx, broadcast_id: int, given: dict[str, Any]) -> Broadcast:
+    return broadcasts.revise(tx, broadcast_id, given, accounts.get(tx).primary_email)
+
+
+def _numbers(rx: Rx, broadcast_id: int) -> tuple[Broadcast, tuple[bool, bool]]:
+    return broadcasts.find(rx, broadcast_id), accounts.tracking(rx)
+
+
+def _given(call: Call) -> dict[str, Any]:
+    """Return the values of the request by their names in `Draft`; null is as good as not given."""
+    given: dict[str, Any] = {}
+    for name in _TEXTS:
+        if call.params.get(name) is not None:
+            # A blank empties; NUL has no place in a text.
+            given[name] = (call.text(name) or "").replace("\0", "") or None
+    for name in _TIMES:
+        if call.params.get(name) is not None:
+            given[name] = call.time(name)
     if "public" in call.params:
-        visibility = "public" if params.truthy(call.params["public"]) else "private"
-    return Draft(
-        visibility=visibility,
-        published_at=_time(call, "published_at", current.published_at if current else None),
-        send_at=_time(call, "send_at", current.send_at if current else None),
-        **texts,
-    )
-
-
-def _text(call: Call, name: str, current: str | None) -> str | None:
-    """Return a given text without NUL, blank as None; what is not given stays."""
-    if call.params.get(name) is None:
-        return current
-    return (call.text(name) or "").replace("\0", "") or None
-
-
-def _time(call: Call, name: str, current: int | None) -> int | None:
-    return current if call.params.get(name) is None else call.time(name)
+        given["visibility"] = "public" if params.truthy(call.params["public"]) else "private"
+    return given

@@ -149,8 +149,12 @@ def broadcast_line(one: Broadcast) -> Json:
     return {"id": one.id, "created_at": stamp(one.created_at), "subject": one.subject}
 
 
-def stats(one: Broadcast) -> Json:
-    """Percents are floats even when whole: strict clients decode them so."""
+def stats(one: Broadcast, *, opens: bool, clicks: bool) -> Json:
+    """Percents are floats even when whole: strict clients decode them so.
+
+    `opens` and `clicks` say whether the account keeps them. What machines opened and clicked is in
+    no number here.
+    """
     return {
         "recipients": one.recipients,
         "open_rate": _percent(one.opens, one.recipients),
@@ -162,9 +166,9 @@ def stats(one: Broadcast) -> Json:
         "total_clicks": one.total_clicks,
         "show_total_clicks": False,
         "status": one.status,
-        "progress": 100.0 if one.status == "completed" else _percent(one.settled, one.recipients),
-        "open_tracking_disabled": False,
-        "click_tracking_disabled": False,
+        "progress": one.progress,
+        "open_tracking_disabled": not opens,
+        "click_tracking_disabled": not clicks,
     }
 
 

@@ -4,8 +4,9 @@ import shlex
 from typing import Final
 from urllib.parse import quote
 
-from tidings.core import accounts, forms, outbox
+from tidings.core import accounts, deliveries, forms, outbox
 from tidings.core.accounts import Account
+from tidings.core.broadcasts import shown
 from tidings.core.forms import Form
 from tidings.core.outbox import Kept
 from tidings.store.tx import Rx
@@ -44,7 +45,8 @@ async def home(house: House, session: Session) -> Reply:
 async def show_list(house: House, session: Session, asked: object) -> Reply:
     """GET /outbox: one page of kept mail, newest first."""
     number = min(params.integer(asked) or 1, PAGES_MAX)
-    kept, older = await house.db.read(session.account_id, _page, number)
+    kept, older, occasions = await house.db.read(session.account_id, _page, number)
+    of_broadcasts = await house.db.read(session.account_id, shown.in_outbox)
     account, form = await house.db.read(session.account_id, _first_steps)
     return pages.page(
         200,
@@ -52,6 +54,8 @@ async def show_list(house: House, session: Session, asked: object) -> Reply:
         seal=session.seal,
         here="outbox",
         kept=kept,
+        broadcast_of={one: _broadcast_of(occasion) for one, occasion in occasions.items()},
+        of_broadcasts=of_broadcasts,
         newer=number - 1,
         older=number + 1 if older else 0,
         number=number,
@@ -112,10 +116,19 @@ def missing(session: Session) -> Reply:
     )
 
 
-def _page(rx: Rx, number: int) -> tuple[list[Kept], bool]:
-    """Return a page and whether older mail follows it."""
+def _page(rx: Rx, number: int) -> tuple[list[Kept], bool, dict[int, str]]:
+    """Return a page, whether older mail follows it, and why each mail was made, by its delivery."""
     kept = outbox.newest(rx, number)
-    return kept, len(kept) == outbox.PAGE and bool(outbox.newest(rx, number + 1))
+    older = len(kept) == outbox.PAGE and bool(outbox.newest(rx, number + 1))
+    return kept, older, deliveries.occasions(rx, [one.delivery_id for one in kept])
+
+
+def _broadcast_of(occasion: str) -> str:
+    """Say which broadcast or sequence a mail belongs to; blank for a single mail."""
+    kind, _, rest = occasion.partition(":")
+    if kind == "broadcast":
+        return f"broadcast {rest}"
+    return "sequence" if kind == "sequence-email" else ""
 
 
 def _first_steps(rx: Rx) -> tuple[Account, Form | None]:

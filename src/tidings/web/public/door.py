@@ -10,11 +10,12 @@ from tidings.errors import NotFound, Unavailable
 from tidings.web import params
 from tidings.web.house import House
 from tidings.web.http import Reply, header, json_reply, normalise, read_body, send_reply
-from tidings.web.public import confirm, embed, form_page, pages, static
+from tidings.web.public import confirm, embed, form_page, leave, pages, preferences, static, track
 from tidings.web.public.form_page import ANY_ORIGIN, Asked
 
 _UID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EMBED: Final = re.compile(r"/v3/forms/([0-9]{1,19})\.(js|html)")
+_OF_MAILS: Final = (track.OPEN_PREFIX, track.CLICK_PREFIX, leave.PREFIX, preferences.PREFIX)
 _NO_ENTITY: Final = {"error": "Not Found", "message": "The entity you were trying to find doesn't exist"}
 _GONE: Final = ("This form is closed", "It does not take sign-ups any more.")
 _NO_FORM: Final = ("There is no form here", "Please check the address, or ask whoever gave it to you.")
@@ -27,11 +28,20 @@ _PREFLIGHT: Final = (
 
 
 class Door:
-    """An ASGI application for `/f/`, `/confirm/`, `/static/`, and the embeds of forms below `/v3/forms/`."""
+    """An ASGI application for `/f/`, `/confirm/`, `/static/`, and the embeds of forms below `/v3/forms/`;
+    and for what is in every mail: `/o/` and `/c/` (hits), `/u/` (unsubscribing), `/p/` (preferences).
+
+    `close` must be called before the database is closed: opens wait up to a second.
+    """
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._files = static.load()
+        self._tracker = track.Tracker(house)
+
+    async def close(self) -> None:
+        """Write the opens that wait."""
+        await self._tracker.opens.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -39,6 +49,12 @@ class Door:
         path = normalise(scope["path"])
         if path.startswith("/api/"):
             path = path.removeprefix("/api")
+        if path.startswith(_OF_MAILS):
+            # Tokens never expire and stand in the path: what is logged of it is this.
+            scope["path"] = f"{path[:3]}*"
+            if path.startswith(track.OPEN_PREFIX) and method in ("GET", "HEAD"):
+                await self._tracker.pixel(scope, send, path.removeprefix(track.OPEN_PREFIX))
+                return
         try:
             reply = await self._answer(scope, receive, method, path)
         except Unavailable:
@@ -51,6 +67,8 @@ class Door:
             return self._form(scope, receive, method, path.removeprefix(form_page.PREFIX))
         if path.startswith(confirm.PREFIX):
             return self._confirm(scope, method, path.removeprefix(confirm.PREFIX))
+        if path.startswith(_OF_MAILS):
+            return self._of_mail(scope, receive, method, path[:3], path[3:])
         if path.startswith(static.PREFIX):
             return self._static(scope, method, path.removeprefix(static.PREFIX))
         if path.startswith("/v3/"):
@@ -92,6 +110,23 @@ class Door:
         if method == "POST":
             return await confirm.confirm(self._house, token, scope.get("tidings.client", ""))
         return _not_allowed(b"GET, HEAD, POST")
+
+    async def _of_mail(self, scope: Scope, receive: Receive, method: str, prefix: str, name: str) -> Reply:
+        if prefix in (track.OPEN_PREFIX, track.CLICK_PREFIX):
+            if prefix == track.CLICK_PREFIX and method in ("GET", "HEAD"):
+                return await self._tracker.click(scope, name)
+            return _not_allowed(b"GET, HEAD")
+        mine = prefix == leave.PREFIX
+        if method in ("GET", "HEAD"):
+            return await (leave.show if mine else preferences.show)(self._house, name)
+        if method != "POST":
+            return _not_allowed(b"GET, HEAD, POST")
+        headers = scope["headers"]
+        limit = leave.BODY_MAX if mine else preferences.BODY_MAX
+        body = await read_body(receive, headers, limit=limit)
+        kind = header(headers, b"content-type").decode("latin-1")
+        client = scope.get("tidings.client", "")
+        return await (leave.answer if mine else preferences.answer)(self._house, name, kind, body, client)
 
     async def _static(self, scope: Scope, method: str, name: str) -> Reply:
         if method not in ("GET", "HEAD"):

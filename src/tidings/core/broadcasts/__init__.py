@@ -1,12 +1,17 @@
-"""Broadcasts: one email to many, written, scheduled, and later counted. Owns `broadcasts`."""
+"""Broadcasts: one email to many, written, scheduled, and counted.
+
+Owns `broadcasts` and `broadcast_audiences`. How one is sent is in `course`.
+"""
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
 from tidings.core import counters
 from tidings.errors import Conflict, Invalid, NotFound
-from tidings.store.tx import Rx, Tx
+from tidings.mail import address
+from tidings.store.tx import Collected, Rx, Tx
 
 PAGE = 50
 SUBJECT_MAX = 998
@@ -15,9 +20,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _TEXTS = (
     "subject, description, content, visibility, published_at, send_at, thumbnail_alt, thumbnail_url,"
-    " email_address, email_layout_template"
+    " email_address, email_layout_template, text, preheader, from_name, reply_to"
 )
-_COLUMNS = f"id, status, {_TEXTS}, recipients, opens, clicks, total_clicks, unsubscribes, settled, created_at"
+_NUMBERS = (
+    "recipients, opens, clicks, total_clicks, unsubscribes, settled, created_at, machine_opens,"
+    " machine_clicks, sent, kept, failed, uncertain, suppressed, started_at, fanned_at, paused_at,"
+    " paused_why, cancelled_at, completed_at, cursor_id, highest_id"
+)
+_COLUMNS = f"id, status, {_TEXTS}, {_NUMBERS}"
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +43,10 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     thumbnail_url: str | None = None
     email_address: str | None = None
     email_layout_template: str | None = None
+    text: str | None = None
+    preheader: str = ""
+    from_name: str | None = None
+    reply_to: str | None = None
 
 
 class Broadcast(msgspec.Struct, frozen=True):
@@ -50,6 +64,10 @@ class Broadcast(msgspec.Struct, frozen=True):
     thumbnail_url: str | None
     email_address: str
     email_layout_template: str
+    text: str | None
+    preheader: str
+    from_name: str | None
+    reply_to: str | None
     recipients: int
     opens: int
     clicks: int
@@ -57,6 +75,30 @@ class Broadcast(msgspec.Struct, frozen=True):
     unsubscribes: int
     settled: int
     created_at: int
+    machine_opens: int
+    machine_clicks: int
+    sent: int
+    kept: int
+    failed: int
+    uncertain: int
+    suppressed: int
+    started_at: int | None
+    fanned_at: int | None
+    paused_at: int | None
+    paused_why: str | None
+    cancelled_at: int | None
+    completed_at: int | None
+    cursor_id: int
+    highest_id: int
+
+    @property
+    def progress(self) -> float:
+        """Percent that is done. While the audience still gets its deliveries, as far as it has them."""
+        if self.status == "completed":
+            return 100.0
+        done = 100.0 * self.settled / self.recipients if self.recipients else 0.0
+        reached = self.cursor_id / self.highest_id if self.fanned_at is None and self.highest_id else 1.0
+        return min(done * reached, 99.9)
 
 
 def create(
@@ -104,11 +146,29 @@ def update(tx: Tx, broadcast_id: int, draft: Draft, sender: str) -> Broadcast:
     return find(tx, broadcast_id)
 
 
+def revise(tx: Tx, broadcast_id: int, given: Mapping[str, object], sender: str) -> Broadcast:
+    """Change these values of a broadcast (names of `Draft`), and no others; two at once both count."""
+    # The row is held from here on: another process may not change it between the look and the write.
+    tx.one(
+        "SELECT id FROM broadcasts WHERE account_id = :account_id AND id = :id {for_update}",
+        account_id=tx.account_id,
+        id=broadcast_id,
+    )
+    current = find(tx, broadcast_id)
+    held = {name: getattr(current, name) for name in Draft.__struct_fields__ if name != "email_address"}
+    return update(tx, broadcast_id, msgspec.convert({**held, **given}, Draft), sender)
+
+
 def delete(tx: Tx, broadcast_id: int) -> None:
     """Delete a broadcast; one that is being sent must be stopped first."""
     current = find(tx, broadcast_id)
     if current.status == "sending":
         raise Conflict("Broadcast can't be deleted while it is being sent")
+    tx.run(
+        "DELETE FROM broadcast_audiences WHERE account_id = :account_id AND broadcast_id = :id",
+        account_id=tx.account_id,
+        id=broadcast_id,
+    )
     gone = tx.run(
         "DELETE FROM broadcasts WHERE account_id = :account_id AND id = :id AND status <> 'sending'",
         account_id=tx.account_id,
@@ -165,13 +225,35 @@ def page(rx: Rx, *, newest_first: bool, number: int) -> list[Broadcast]:
     return [Broadcast(*row) for row in rows]
 
 
+_COUNTED = {
+    column: Collected(
+        f"UPDATE broadcasts SET {column} = {column} + :n WHERE account_id = :account_id AND id = :id",  # noqa: S608
+        ("account_id", "id", "n"),
+        merged=True,
+    )
+    for column in (
+        *("opens", "clicks", "total_clicks", "machine_opens", "machine_clicks", "unsubscribes"),
+        *("recipients", "settled", "sent", "kept", "failed", "uncertain", "suppressed"),
+    )
+}
+
+
+def count(tx: Tx, broadcast_id: int, **changes: int) -> None:
+    """Change the numbers of a broadcast by these; one that is gone changes nothing.
+
+    Collected: the row that a million recipients share is locked only at the group's end.
+    """
+    for column, n in changes.items():
+        if n:
+            tx.append(_COUNTED[column], (tx.account_id, broadcast_id, n))
+
+
 def _status(send_at: int | None) -> str:
     return "draft" if send_at is None else "scheduled"
 
 
 def _checked(tx: Tx, draft: Draft, sender: str) -> dict[str, object]:
-    address = draft.email_address or sender
-    if address.casefold() != sender.casefold():
+    if (draft.email_address or sender).casefold() != sender.casefold():
         raise Invalid("email_address", "must be a sending address of the account")
     subject = _CONTROL.sub(" ", draft.subject).strip() if draft.subject else None
     if subject and len(subject) > SUBJECT_MAX:
@@ -186,4 +268,15 @@ def _checked(tx: Tx, draft: Draft, sender: str) -> dict[str, object]:
         "published_at": draft.published_at if draft.published_at is not None else tx.now,
         "email_address": sender,
         "email_layout_template": values["email_layout_template"] or LAYOUT,
+        "preheader": values["preheader"] or "",
+        "reply_to": _reply_to(draft.reply_to),
     }
+
+
+def _reply_to(given: str | None) -> str | None:
+    if not given:
+        return None
+    try:
+        return address.parse(given).email
+    except ValueError as problem:
+        raise Invalid("reply_to", "is no address") from problem

@@ -1,0 +1,39 @@
+"""What an owner is shown of broadcasts beside their numbers: whom they go to, what the Outbox has of them."""
+
+import msgspec
+
+from tidings.core.broadcasts.course import Part
+from tidings.store.tx import Rx
+
+
+class InOutbox(msgspec.Struct, frozen=True):
+    """How many mails of how many broadcasts were kept in the Outbox instead of leaving."""
+
+    mails: int
+    broadcasts: int
+
+
+def parts(rx: Rx, broadcast_id: int) -> list[Part]:
+    """Return the parts of a broadcast's audience, at most 200; none means everybody active."""
+    rows = rx.all(
+        "SELECT form_id, sequence_id, tag_id, excluded FROM broadcast_audiences"
+        " WHERE account_id = :account_id AND broadcast_id = :broadcast_id ORDER BY id",
+        account_id=rx.account_id,
+        broadcast_id=broadcast_id,
+    )
+    found = []
+    for form_id, sequence_id, tag_id, excluded in rows:
+        kinds = (("form", form_id), ("sequence", sequence_id), ("tag", tag_id))
+        kind, ref_id = next((kind, ref_id) for kind, ref_id in kinds if ref_id is not None)
+        found.append(Part(kind, ref_id, bool(excluded)))
+    return found
+
+
+def in_outbox(rx: Rx) -> InOutbox:
+    """Return what the account's broadcasts have kept in the Outbox, counted apart from what was sent."""
+    row = rx.one(
+        "SELECT CAST(COALESCE(SUM(kept), 0) AS BIGINT), COUNT(*) FROM broadcasts"
+        " WHERE account_id = :account_id AND kept > 0",
+        account_id=rx.account_id,
+    )
+    return InOutbox(*row) if row else InOutbox(0, 0)

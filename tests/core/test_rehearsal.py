@@ -1,0 +1,91 @@
+"""Rehearsing a broadcast: what its owner should know before it is sent."""
+
+import pytest
+
+from tests.core import ledger
+from tests.core.cast import Owner
+from tidings.core import accounts, broadcasts, custom_fields, rehearsal, sending, tracking
+from tidings.core.rehearsal import Rehearsal
+from tidings.core.tracking import numbers
+from tidings.errors import NotFound
+from tidings.store.db import Database
+from tidings.tokens import Links
+
+LINKS = Links("https://tidings.example", b"k" * 32)
+
+
+def rehearse(db: Database, owner: Owner, made: int, *, outbox: bool = False) -> Rehearsal:
+    return db.read_now(owner.id, rehearsal.rehearse, made, LINKS, outbox=outbox)
+
+
+def test_a_letter_that_is_well_has_no_remarks(db: Database, ada: Owner) -> None:
+    db.write_now(ada.id, custom_fields.create, ["Home town"])
+    words = (
+        "<p>{{ subscriber.first_name | default: 'friend' }} {{ subscriber.home_town }} {{ unsubscribe_link }}"
+        " {{ address }} <a href='https://example.com/a'>a</a></p>"
+    )
+    found = rehearse(db, ada, ledger.draft(db, ada, content=words))
+    assert (found.unknown, found.remarks()) == ((), [])
+    assert found.links == ("https://example.com/a",)
+
+
+@pytest.mark.parametrize("where", ("subject", "content", "text"))
+def test_names_that_nobody_has_are_found_in_every_part(db: Database, ada: Owner, where: str) -> None:
+    made = ledger.draft(db, ada, **{where: "Hi {{ subscriber.frist_name }} {{ subscriber.first_name }}"})
+    found = rehearse(db, ada, made)
+    assert found.unknown == ("subscriber.frist_name",)
+    assert found.remarks() == ["nobody has {{ subscriber.frist_name }}: it will be empty in every mail"]
+
+
+def test_a_letter_that_gmail_clips_is_remarked(db: Database, ada: Owner) -> None:
+    made = ledger.draft(db, ada, content="<p>word </p>" * 12_000)
+    assert [one for one in rehearse(db, ada, made).remarks() if "Gmail shows 102 of them" in one]
+
+
+def test_links_are_not_counted_where_the_account_keeps_no_clicks(db: Database, ada: Owner) -> None:
+    made = ledger.draft(db, ada, content="<a href='https://example.com/a'>a</a>")
+    db.write_now(ada.id, accounts.set_tracking, opens=True, clicks=False)
+    assert rehearse(db, ada, made).links == ()
+
+
+def test_what_is_missing_is_said(db: Database, ada: Owner) -> None:
+    made = ledger.draft(db, ada)
+    db.write_now(ada.id, accounts.describe, postal_address="")
+    with pytest.raises(sending.NotReady, match="no postal address"):
+        rehearse(db, ada, made)
+    assert rehearse(db, ada, made, outbox=True).unknown == ()
+    db.write_now(ada.id, broadcasts.revise, made, {"subject": None}, "ada@example.com")
+    with pytest.raises(sending.NotReady, match="no subject"):
+        rehearse(db, ada, made, outbox=True)
+    with pytest.raises(NotFound):
+        rehearse(db, ada, 10**9)
+
+
+def test_a_letter_whose_liquid_is_broken_cannot_be_made(db: Database, ada: Owner) -> None:
+    made = ledger.draft(db, ada, content="<p>{% if subscriber.first_name %}</p>")
+    with pytest.raises(ValueError, match=r"."):
+        rehearse(db, ada, made)
+
+
+def test_rehearsing_writes_nothing(db: Database, ada: Owner) -> None:
+    made = ledger.draft(db, ada, content="<a href='https://example.com/a'>a</a>")
+    before = ledger.look(db, ada, made)
+    rehearse(db, ada, made)
+    assert ledger.look(db, ada, made) == before
+    assert db.read_now(ada.id, numbers.of_owner, f"broadcast:{made}") == []
+
+
+def test_links_are_listed_by_how_many_people_clicked_them_without_the_hidden_one(
+    db: Database, ada: Owner
+) -> None:
+    urls = ["https://example.com/a", "https://example.com/b", tracking.HONEY_URL]
+    ids = db.write_now(ada.id, tracking.link_ids, "broadcast:1", urls)
+    db.write_now(ada.id, tracking.link_ids, "broadcast:2", ["https://example.com/c"])
+    db.write_now(
+        ada.id,
+        lambda tx: tx.run("UPDATE links SET clicks = 5, unique_clicks = 2 WHERE id = :id", id=ids[1]),
+    )
+    found = db.read_now(ada.id, numbers.of_owner, "broadcast:1")
+    assert [(one.url, one.clicks, one.unique_clicks, one.machine_clicks) for one in found] == [
+        ("https://example.com/b", 5, 2, 0), ("https://example.com/a", 0, 0, 0),
+    ]  # fmt: skip
