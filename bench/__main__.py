@@ -55,7 +55,7 @@ def main() -> int:
 def _measure(kind: str, people: int, folder: Path, seconds: float) -> int:
     url = f"sqlite:///{folder}/bench.db"
     if kind != "sqlite":
-        url = postgres.fresh_database(postgres.sharedserver())
+        url = postgres.fresh_database(postgres.shared_server())
     db = Database(url)
     migrate.migrate(db)
     filled = Filled(db, people)

@@ -22,6 +22,7 @@ from tidings.errors import Unavailable
 from tidings.store.db import Database
 
 PEOPLE = 4 * CHUNK
+PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -53,9 +54,11 @@ def work(db: Database, send: Any, check: Callable[[Sender], Awaitable[None]], *,
         desk = Desk(db, LINKS)
         one = Sender(db, desk, send, timing=TIMING, lane="bulk", width=width)
         try:
-            await check(one)
+            # A failed check may leave a connection stalled for ever.
+            async with asyncio.timeout(PATIENCE_S):
+                await check(one)
+                await one.close()
         finally:
-            await one.close()
             await desk.close()
 
     asyncio.run(live())
