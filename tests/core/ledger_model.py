@@ -11,6 +11,8 @@ from tidings.core.deliveries import Delivery, Outcome
 
 # Broadcast and subscriber.
 Key = tuple[int, int]
+PEOPLE_MOST = 6
+BROADCASTS_MOST = 3
 # `vanished`: taken, and the answer was lost.
 ENDS = ("sent", "kept", "failed", "mailbox", "deferred", "untried", "unknown", "vanished", "vanished")
 LIVES = ("vip", "vip", "active", "active", "active", "active", "cancelled", "bounced", "complained")

@@ -26,9 +26,11 @@ from tests.core.cast import API, DAY, HOUR, Clock, Owner, join, open_account, ro
 from tests.core.ledger import FINAL, LEASES, TIMING, draft, hand, release, settle, state
 from tests.core.ledger_model import (
     AUDIENCES,
+    BROADCASTS_MOST,
     ENDS,
     LENGTHS,
     LIVES,
+    PEOPLE_MOST,
     STEERS,
     WAITS,
     WORK,
@@ -47,9 +49,6 @@ from tidings.core.broadcasts.course import Part
 from tidings.core.deliveries import Delivery, Mark, Source, mark_opened
 from tidings.errors import Conflict
 from tidings.store.db import Database
-
-PEOPLE_MOST = 6
-BROADCASTS_MOST = 3
 
 
 class Ledger(RuleBasedStateMachine):

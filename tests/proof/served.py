@@ -20,7 +20,7 @@ def _answer_before_commit() -> None:
         commit = session.commit
 
         def answered_first() -> None:
-            db.Database._answer(jobs)
+            db.Database._answer(jobs, jobs[0].loop)
             commit()
 
         session.commit = answered_first  # type: ignore[method-assign]

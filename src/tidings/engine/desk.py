@@ -13,7 +13,7 @@ from tidings.core import compose, letters, signing
 from tidings.core.broadcasts import course
 from tidings.core.deliveries import Delivery, Letter, Outcome
 from tidings.core.letters import Unfit, Words
-from tidings.errors import Problem
+from tidings.errors import Problem, Unavailable
 from tidings.mail import address, content, dkim
 from tidings.mail.content import Compiled, Recipient
 from tidings.mail.press import Press, Source
@@ -71,6 +71,9 @@ class Desk:
                     one, none = await self._bulk(account_id, owner, theirs)
             except Unready as problem:
                 one, none = [], await self._held(account_id, owner, theirs, problem.message)
+            except Unavailable:
+                # The database is away, which says nothing about the mail: it lapses and is made again.
+                raise
             except Problem as problem:
                 one, none = [], [Outcome(each, "failed", problem.message) for each in theirs]
             made += one
@@ -98,6 +101,9 @@ class Desk:
         for one in theirs:
             try:
                 made.append(await self._db.scan(one.account_id, compose.letter, one, self._links))
+            except Unavailable:
+                # The database is away, which says nothing about the mail: it lapses and is made again.
+                raise
             except Problem as problem:
                 unfit.append(Outcome(one, "failed", problem.message))
         return made, unfit
