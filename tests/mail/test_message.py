@@ -3,6 +3,7 @@
 import email
 import email.policy
 import os
+import quopri
 from dataclasses import replace
 from email.header import decode_header, make_header
 from email.message import Message as Parsed
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidings.mail import headers
-from tidings.mail.message import Message, build, needs_smtputf8
+from tidings.mail.message import Message, build, needs_smtputf8, qp_lines
 
 EXAMPLES = 20_000 if os.environ.get("TIDINGS_PROOF") else 500
 
@@ -292,3 +293,12 @@ def test_a_body_loses_its_controls_and_keeps_right_to_left_isolates() -> None:
 def test_the_strict_reader_refuses_what_two_readers_could_read_differently(block: bytes) -> None:
     with pytest.raises(ValueError, match="header"):
         headers.read_names(block)
+
+
+@pytest.mark.parametrize("tail", (" \n", "\t\n", " ", " \r", " \nmore"))
+@pytest.mark.parametrize("length", range(70, 80))
+def test_a_space_at_the_end_of_a_full_line_makes_it_no_longer(length: int, tail: str) -> None:
+    for text in ("x" * length + tail, "é" + "x" * length + tail):
+        encoded = qp_lines(text)
+        assert max(map(len, encoded.split(b"\r\n"))) <= 76
+        assert quopri.decodestring(encoded.replace(b"\r\n", b"\n")).decode() == text.replace("\r", "\n")

@@ -4,7 +4,6 @@ A soft line break (RFC 2045 6.7, rule 5) goes before and after each changing pie
 needs to know how long the line before it is. It costs six octets and spares encoding the letter anew.
 """
 
-import binascii
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 
@@ -20,7 +19,7 @@ def piece(text: str) -> bytes:
     # What stands for itself, but at a line's end, where the soft break follows.
     if len(text) < LINE_MAX and text.isascii() and text.isprintable() and "=" not in text:
         return text.encode() + SOFT if text else b""
-    encoded = binascii.b2a_qp(message.tidied(text).encode(), istext=True).replace(b"\n", b"\r\n")
+    encoded = message.qp_lines(text)
     if not encoded or encoded.endswith(b"\r\n"):
         return encoded
     last = len(encoded) - encoded.rfind(b"\n") - 1

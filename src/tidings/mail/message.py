@@ -24,6 +24,8 @@ _OWN_FIELDS = frozenset(
 )
 # RFC 5322 3.6.4, the two sides as dot-atoms; 240 keeps the field on one line whatever its name.
 _MESSAGE_ID = re.compile(r"(?=.{3,240}\Z)[\w!#$%&'*+/=?^`{|}~.-]+@[A-Za-z0-9.-]+\Z", re.ASCII)
+# A line beyond 76 octets that ends in an encoded space or tab.
+_LONG = re.compile(rb"(?m)^([^\n]{74,})(=20|=09)$")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_10000_MS = 253_402_300_800_000
 _LINE_ENDS = re.compile("\\r\\n|[\\r\\x85\\u2028\\u2029]")
@@ -156,7 +158,16 @@ def tidied(text: str) -> str:
     return _DROPPED.sub("", _LINE_ENDS.sub("\n", text))
 
 
+def qp_lines(text: str) -> bytes:
+    """Encode a text (RFC 2045 6.7): cleaned, lines of at most 76 octets; ends in CRLF only if it did."""
+    encoded = binascii.b2a_qp(tidied(text).encode(), istext=True)
+    # Python encodes the space or tab at a line's end without a look at the line's length.
+    if b"=20\n" in encoded or b"=09\n" in encoded:
+        encoded = _LONG.sub(rb"\1=\n\2", encoded)
+    return encoded.replace(b"\n", b"\r\n")
+
+
 def quoted_printable(text: str) -> bytes:
     """Encode a body (RFC 2045 6.7): cleaned, lines of at most 76 octets, CRLF, ending in one."""
-    encoded = binascii.b2a_qp(tidied(text).encode(), istext=True).replace(b"\n", b"\r\n")
+    encoded = qp_lines(text)
     return encoded if encoded.endswith(b"\r\n") else encoded + b"\r\n"
