@@ -31,7 +31,7 @@ LATER_MS = 3_600_000
 SIGNED_AT_ONCE = 32
 
 
-class Unready(Problem):
+class Unready(Unfit):
     """Mail that can be made once its owner has mended something; the message says what."""
 
 
@@ -111,10 +111,7 @@ class Desk:
     async def _bulk(
         self, account_id: int, owner: str, theirs: list[Delivery]
     ) -> tuple[list[Letter], list[Outcome]]:
-        try:
-            ready = await self.ready(account_id, owner)
-        except Unfit as problem:
-            raise Unready(problem.message) from problem
+        ready = await self.ready(account_id, owner)
         if not (self._outbox or ready.words.content.postal_address):
             raise Unready(
                 "the account has no postal address, which every bulk mail must show: give it one with"
@@ -160,7 +157,7 @@ class Desk:
         return [one for chunk in done for one in chunk]
 
     async def ready(self, account_id: int, owner: str) -> _Ready:
-        """Return a content compiled, its links known; raise Unfit for one that cannot be."""
+        """Return a content compiled, its links known; raise Unfit for what is gone, Unready for what can be mended."""
         words = await self._db.read(account_id, letters.words, owner)
         keys = await self._db.read(account_id, signing.keys)
         name = (*words.key, tuple((one.id, one.sealed) for one in keys if one.domain == words.from_domain))
@@ -180,11 +177,11 @@ class Desk:
             )
             compiled = await asyncio.to_thread(source.compile)
         except ValueError as problem:
-            raise Unfit(f"the content cannot be made into a mail: {problem}") from problem
+            raise Unready(f"the content cannot be made into a mail: {problem}") from problem
         try:
             signers = [one.signer(self._links) for one in keys if one.domain == words.from_domain]
         except ValueError as problem:
-            raise Unfit(
+            raise Unready(
                 f"the signing key of {words.from_domain} cannot be opened: {problem}; set the master key"
                 " that it was made with, or retire the key"
             ) from problem
