@@ -157,7 +157,7 @@ class Desk:
         return [one for chunk in done for one in chunk]
 
     async def ready(self, account_id: int, owner: str) -> _Ready:
-        """Return a content compiled, its links known; raise Unfit for what is gone, Unready for what can mend."""
+        """Return a content compiled; raise Unfit for what is gone, Unready for what its owner can mend."""
         words = await self._db.read(account_id, letters.words, owner)
         keys = await self._db.read(account_id, signing.keys)
         name = (*words.key, tuple((one.id, one.sealed) for one in keys if one.domain == words.from_domain))
