@@ -8,6 +8,10 @@ PY := .venv/bin/python
 # ARGS goes to the command at the end of a target: make test ARGS='-k purchases'
 ARGS ?=
 WORKERS ?= auto
+# Tests that `make test` runs at small figures: the first are in `make proof` too, all are in `make soak`.
+LONGER := tests/mail/test_message.py tests/core/test_ledger_histories.py tests/core/test_two_workers.py
+LONGEST := $(LONGER) $(addprefix tests/mail/,test_address.py test_content_people.py test_smtp_random.py \
+	test_smtp_tcp.py)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,10 +39,12 @@ lint: setup-test ## ruff and mypy
 proof: setup-test ## the kill, fault, race and fuzz rigs at their CI figures (under 30 minutes)
 	@echo "tidings: proof, at its CI figures"
 	@TIDINGS_PROOF=ci $(PY) -m pytest -q tests/proof $(ARGS)
+	@TIDINGS_PROOF=ci $(PY) -m pytest -q -n $(WORKERS) $(LONGER) $(ARGS)
 
 soak: setup-test ## the same rigs at their release figures (hours)
 	@echo "tidings: proof, at its release figures"
 	@TIDINGS_PROOF=release $(PY) -m pytest -q tests/proof $(ARGS)
+	@TIDINGS_PROOF=release $(PY) -m pytest -q -n $(WORKERS) $(LONGEST) $(ARGS)
 
 bench: setup-test ## the benchmarks, each against its limit measured in the same run
 	@$(PY) -m bench $(ARGS)

@@ -72,7 +72,7 @@ SETTINGS = (
         "TIDINGS_WEBHOOK_ALLOW",
         "networks",
         "",
-        "Networks that webhooks may reach although they are private. Used once webhooks are delivered.",
+        "Networks that webhooks may reach although they are private, such as `10.0.0.0/8, 127.0.0.1/32`.",
     ),
     Setting(
         "TIDINGS_MASTER_KEY",

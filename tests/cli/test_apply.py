@@ -16,6 +16,7 @@ from tidings.core import (
     forms,
     purchases,
     sequences,
+    snippets,
     subscribers,
     subscriptions,
     tags,
@@ -139,13 +140,14 @@ def test_what_differs_is_changed_and_the_rest_left(db: Database, account: int) -
         .replace("total = 21.00", "total = 22.50")
         .replace("https://example.com/incoming", "https://example.com/other")
         .replace('first_name = "Arya"', 'first_name = "Arry"')
+        .replace('if = [{ state = "active" }]', 'if = [{ tag = 2744673, not = true }]')
     )
 
     report = apply(db, account, edited)
 
     assert {kind: counts.get("changed") for kind, counts in report.counts.items()} == {
         "account": None, "custom_fields": 1, "tags": 1, "forms": 1, "sequences": 1, "subscribers": 1,
-        "broadcasts": 1, "purchases": 1, "webhooks": 1,
+        "broadcasts": 1, "purchases": 1, "webhooks": 1, "rules": 1,
     }  # fmt: skip
     assert report.total("made") == 0
     assert db.read_now(account, forms.find, 2765139).title == "Come in"
@@ -319,3 +321,14 @@ def test_what_was_done_is_said_in_lines(db: Database, account: int) -> None:
     declare.apply_text(db, account, '[[tags]]\nname = "a"\n[[tags]]\nname = "b"', said.append)
     declare.apply_text(db, account, '[[tags]]\nname = "a"\n[[tags]]\nname = "C"', said.append)
     assert said == ["tags: 2 made", "tags: 1 left as it is, 1 made"]
+
+
+def test_snippets_are_made_changed_and_refused_with_their_line(db: Database, account: int) -> None:
+    text = '[[snippets]]\nname = "sign"\ncontent = "Yours, {{ subscriber.first_name }}"\n'
+    assert apply(db, account, text).counts == {"snippets": {"made": 1}}
+    assert apply(db, account, text).counts == {"snippets": {"left": 1}}
+    assert apply(db, account, text.replace("Yours", "Ever")).counts == {"snippets": {"changed": 1}}
+    held = db.read_now(account, snippets.all_snippets)
+    assert held["sign"].content == "Ever, {{ subscriber.first_name }}"
+    with pytest.raises(declare.Refused, match=r"line 1: \[\[snippets\]\]: .*cannot be read"):
+        apply(db, account, text.replace("{{ subscriber.first_name }}", "{% if %}"))

@@ -98,8 +98,9 @@ class Person:
                 self.joined[thing] = False
 
     def update(self, _: int, name: str) -> None:
-        if self.state is not None:
+        if self.state is not None and self.name != name:
             self.name = name
+            self.told.append(("name_change", name))
 
     def purchase(self, _: int, number: int) -> None:
         if self.state is None:

@@ -10,6 +10,7 @@ import pytest
 from tests.core.cast import Cast, Clock
 from tidings.core import (
     accounts,
+    automations,
     broadcasts,
     confirmations,
     counters,
@@ -18,7 +19,9 @@ from tidings.core import (
     events,
     forms,
     limits,
+    notices,
     outbox,
+    owner_notes,
     purchases,
     sending,
     subscribers,
@@ -26,6 +29,7 @@ from tidings.core import (
     tags,
     webhooks,
 )
+from tidings.core.automations import rows
 from tidings.core.deliveries import Source, Timing
 from tidings.core.subscribers import lists
 from tidings.store.db import Database
@@ -113,6 +117,10 @@ HOT: dict[str, Question] = {
     "all webhooks": lambda tx, _: webhooks.all_webhooks(tx),
     "kept mail": lambda tx, _: outbox.newest(tx),
     "keeping mail": lambda tx, _: outbox.keep(tx, 1, "bea@example.com", "Hello", b"raw"),
+    "runs of rules that are due": lambda tx, _: automations.due(tx, 256),
+    "how long somebody was quiet": lambda tx, cast: rows.quiet_since(tx, 1, cast.bea),
+    "notices that wait": lambda tx, _: notices.waiting(tx),
+    "notes to owners": lambda tx, _: owner_notes.claim(tx),
     "a rate limit": lambda tx, _: limits.admit(tx, "key", 120),
 }
 

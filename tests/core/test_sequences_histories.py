@@ -135,6 +135,8 @@ class World:
         who.state = "active"
         for way in who.inside():
             way.since = way.since if way.had else self.clock.now
+            # Also who waited at the end is looked at again, if they stay for it.
+            way.state = "inside"
 
     # -- what the owner does
 

@@ -181,7 +181,9 @@ def test_a_slip_in_a_confirmed_state_never_moves_bounced_people(
         "form_subscribe",
         "subscriber_activate",
         "form_subscribe",
+        "name_change",
         "course_subscribe",
+        "name_change",
     ]
     found = db.read_now(ada.id, subscriptions.find, cast.dee, "form", ada.plain)
     assert found is not None

@@ -1,12 +1,13 @@
 """Webhooks: each event with what it needs, addresses that can be posted to, one account's only."""
 
+import base64
 from typing import Any
 
 import pytest
 
-from tests.core.cast import Cast, Owner
+from tests.core.cast import DAY, Cast, Clock, Owner
 from tidings.core import events, webhooks
-from tidings.core.webhooks import NEEDS, URL_MAX, Webhook
+from tidings.core.webhooks import NEEDS, URL_MAX, Webhook, keys
 from tidings.errors import Invalid, NotFound
 from tidings.store.db import Database
 
@@ -88,3 +89,91 @@ def test_an_account_holds_so_many_webhooks_and_not_one_more(
         create(db, ada, "purchase_create")
     with pytest.raises(Invalid, match="at most 2"):
         create(db, ada, "purchase_create")
+
+
+def test_who_listens_is_counted_from_making_to_deleting_and_switching(db: Database, cast: Cast) -> None:
+    ada = cast.ada
+    first, second = create(db, ada, "purchase_create"), create(db, ada, "purchase_create")
+    create(db, ada, "subscriber_activate")
+    assert db.read_now(ada.id, events.listened) == {"purchase_create", "subscriber_activate"}
+    assert db.read_now(cast.eve.id, events.listened) == frozenset()
+    assert db.write_now(ada.id, webhooks.disable, first.id, "not wanted")
+    assert not db.write_now(ada.id, webhooks.disable, first.id, "again")
+    db.write_now(ada.id, webhooks.delete, first.id)
+    assert "purchase_create" in db.read_now(ada.id, events.listened)
+    db.write_now(ada.id, webhooks.disable, second.id, "not wanted")
+    assert db.read_now(ada.id, events.listened) == {"subscriber_activate"}
+    assert db.write_now(ada.id, webhooks.enable, second.id)
+    assert not db.write_now(ada.id, webhooks.enable, second.id)
+    assert "purchase_create" in db.read_now(ada.id, events.listened)
+
+
+def test_a_disabled_webhook_says_why_and_hears_nothing(db: Database, ada: Owner) -> None:
+    made = create(db, ada, "purchase_create")
+    assert db.read_now(ada.id, webhooks.all_hearing) == [made]
+    assert db.read_now(ada.id, webhooks.target, made.id) == TARGET
+    db.write_now(ada.id, webhooks.disable, made.id, "it is broken")
+    held = db.read_now(ada.id, webhooks.find, made.id)
+    assert (held.disabled_why, held.disabled_at is None) == ("it is broken", False)
+    assert db.read_now(ada.id, webhooks.all_hearing) == []
+    assert db.read_now(ada.id, webhooks.all_webhooks) == [held]
+
+
+def test_a_webhook_of_a_rule_hears_nothing_and_stands_in_no_list(db: Database, ada: Owner) -> None:
+    made = db.write_now(ada.id, webhooks.create_for_rule, 7, TARGET)
+    assert (made.rule_id, made.target_url) == (7, TARGET)
+    assert db.read_now(ada.id, webhooks.all_webhooks) == []
+    assert db.read_now(ada.id, webhooks.all_hearing) == []
+    assert db.read_now(ada.id, lambda rx: webhooks.all_webhooks(rx, of_rules=True)) == [made]
+    assert db.read_now(ada.id, events.listened) == frozenset()
+    with pytest.raises(NotFound):
+        db.write_now(ada.id, webhooks.delete, made.id)
+    db.write_now(ada.id, webhooks.disable, made.id, "not wanted")
+    db.write_now(ada.id, webhooks.enable, made.id)
+    assert db.read_now(ada.id, events.listened) == frozenset()
+    with pytest.raises(Invalid):
+        db.write_now(ada.id, webhooks.create_for_rule, 7, "ftp://example.com")
+    db.write_now(ada.id, webhooks.delete_of_rule, 7)
+    assert db.read_now(ada.id, webhooks.seen, made.id) is None
+
+
+def test_webhooks_of_others_are_not_switched(db: Database, cast: Cast) -> None:
+    made = create(db, cast.ada, "purchase_create")
+    for verb in (webhooks.enable, webhooks.rotate):
+        with pytest.raises(NotFound):
+            db.write_now(cast.eve.id, verb, made.id)
+    with pytest.raises(NotFound):
+        db.write_now(cast.eve.id, webhooks.disable, made.id, "")
+    assert db.read_now(cast.ada.id, webhooks.find, made.id) == made
+
+
+def test_after_a_rotation_both_keys_sign_for_a_day_and_then_the_new_one_alone(
+    db: Database, ada: Owner, clock: Clock
+) -> None:
+    made = create(db, ada, "purchase_create")
+    assert made.signers(clock.now) == (1,)
+    turned = db.write_now(ada.id, webhooks.rotate, made.id)
+    assert turned.signers(clock.now + DAY - 1) == (2, 1)
+    assert turned.signers(clock.now + DAY) == (2,)
+    assert db.write_now(ada.id, webhooks.rotate, made.id).signers(clock.now) == (3, 2)
+
+
+def test_secrets_differ_by_master_key_account_webhook_and_number_and_have_32_octets() -> None:
+    made = {
+        keys.secret(master, account_id, webhook_id, key_n)
+        for master in (b"k" * 32, b"l" * 32)
+        for account_id in (1, 2)
+        for webhook_id in (1, 2)
+        for key_n in (1, 2)
+    }
+    assert len(made) == 16
+    assert {len(one) for one in made} == {32}
+    assert keys.shown(b"\0" * 32) == "whsec_" + "A" * 43 + "="
+
+
+def test_a_signature_is_the_one_that_the_standard_prints() -> None:
+    # Standard Webhooks 1.0, the example of its libraries' own tests.
+    octets = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    body = b'{"test": 2432232314}'
+    said = keys.signature(octets, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body)
+    assert said == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.core.cast import Cast, Clock, join, rows
-from tidings.core import custom_fields, limits, pacing
+from tidings.core import automations, custom_fields, limits, notices, owner_notes, pacing
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import Letter, Outcome, Timing
 from tidings.engine import loop, upkeep
@@ -198,7 +198,8 @@ def test_upkeep_sweeps_now_and_then_and_is_otherwise_idle(db: Database, cast: Ca
         assert await keeper.step() == 0
 
     asyncio.run(check())
-    assert writes == [limits.sweep, pacing.sweep] * 2
+    often = [limits.sweep, pacing.sweep, notices.fold, owner_notes.fold]
+    assert writes == [*often, automations.fold, automations.fold, *often]
 
 
 def test_an_erasure_goes_on_where_a_killed_engine_left_it(

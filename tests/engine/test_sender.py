@@ -12,7 +12,7 @@ from tests.core.cast import API, HOUR, Cast, Clock, Owner, join, names, rows
 from tests.core.ledger import TIMING, release, waiting
 from tests.core.recount import recount
 from tidings import tokens
-from tidings.app import OutboxProvider
+from tidings.app.providers import OutboxProvider
 from tidings.core import accounts, confirmations, forms, outbox, signup
 from tidings.core.deliveries import Letter, Outcome
 from tidings.core.events import Origin

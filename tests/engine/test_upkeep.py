@@ -7,7 +7,7 @@ import pytest
 
 from tests.core.cast import DAY, Cast, Clock, rows
 from tests.core.ledger import people, started
-from tidings.core import pacing
+from tidings.core import notices, owner_notes, pacing
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import folding
 from tidings.engine import upkeep
@@ -124,3 +124,21 @@ def test_domains_that_put_us_off_long_ago_are_forgotten(db: Database, clock: Clo
     clock.move(2 * DAY)
     run(work)
     assert db.read_now(INSTALLATION, pacing.resting) == {}
+
+
+def test_what_was_told_is_forgotten_after_a_month_and_what_waits_is_not(
+    db: Database, cast: Cast, clock: Clock
+) -> None:
+    def fill(tx: Tx) -> None:
+        for n in range(1_200):
+            owner_notes.tell(tx, f"n{n}", "s", "t")
+            tx.run("UPDATE owner_notes SET created_at = 0 WHERE account_id = :id", id=tx.account_id)
+        tx.run(
+            "UPDATE owner_notes SET state = 'sent', settled_at = :now WHERE occasion <> 'n7'", now=tx.now
+        )
+
+    db.write_now(cast.ada.id, fill)
+    assert run(Upkeep(db)) == 0
+    clock.move(notices.KEEP_MS + 1)
+    assert run(Upkeep(db)) == 3
+    assert rows(db, "SELECT occasion FROM owner_notes") == [("n7",)]

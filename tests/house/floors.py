@@ -12,7 +12,7 @@ FLOORS = {
     # `declare` is a door whose requests are files.
     "web": 4, "engine": 4, "declare": 4, "doctor": 4,
     "core": 3,
-    "mail": 2, "store": 2,
+    "mail": 2, "store": 2, "outbound": 2,
     "errors": 1, "settings": 1, "tokens": 1, "journal": 1, "failpoints": 1, "supervise": 1,
     # The package itself holds its version and imports nothing.
     "": 0,
@@ -23,12 +23,14 @@ FLOORS = {
 FACTS, PEOPLE, TIES, MAKES, WHOLES = range(1, 6)
 ORDER = {
     "events": FACTS, "counters": FACTS, "audience": FACTS, "slots": FACTS, "signing": FACTS,
+    "suppressions": FACTS, "owner_notes": FACTS, "snippets": FACTS,
     "subscribers": PEOPLE, "custom_fields": PEOPLE, "webhooks": PEOPLE,
     "subscriptions": TIES, "deliveries": TIES, "purchases": TIES, "confirmations": TIES, "outbox": TIES,
-    "entries": TIES,
+    "entries": TIES, "notices": TIES,
     "forms": MAKES, "sequences": MAKES, "tags": MAKES, "broadcasts": MAKES, "tracking": MAKES,
     "signup": WHOLES, "compose": WHOLES, "automations": WHOLES, "advance": WHOLES, "preferences": WHOLES,
     "letters": WHOLES, "sending": WHOLES, "rehearsal": WHOLES, "heartbeats": WHOLES, "pacing": WHOLES,
+    "telling": WHOLES, "history": WHOLES, "erasure": WHOLES,
 }  # fmt: skip
 # They stand apart: they import facts at most, and nobody in the core imports them, but
 # for the wholes, which put the account's name and address into a mail.

@@ -4,7 +4,21 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from tidings.cli import account, broadcast, dkim, integration, keeping, looking, running
+from tidings.cli import (
+    account,
+    broadcast,
+    dkim,
+    integration,
+    keeping,
+    looking,
+    person,
+    rule,
+    running,
+    webhook_grammar,
+)
+from tidings.cli.options import account as _account
+from tidings.cli.options import as_json as _json
+from tidings.cli.options import positive as _positive
 
 # What a broadcast's audience is made of.
 KINDS = ("tag", "form", "sequence")
@@ -46,7 +60,10 @@ def parser() -> Parser:
     _broadcasts(broadcasts)
     _broadcast_people(broadcasts)
     _signing(grammar.group("dkim", "make, list and retire the keys that sign mail"))
+    _people(grammar.group("person", "show, export and erase one subscriber", "show bea@example.com"))
     _integrations(grammar.group("integration", "make, list and revoke integration keys"))
+    webhook_grammar.add(grammar.group("webhook", "see what webhooks are told, sign, test and replay"))
+    _rules(grammar.group("rule", "switch rules on and off, try them, and see what they did"))
     return top
 
 
@@ -69,10 +86,10 @@ class _Grammar:
         made.set_defaults(command=command)
         return made
 
-    def group(self, name: str, text: str) -> "_Grammar":
+    def group(self, name: str, text: str, example: str = "list") -> "_Grammar":
         prog = f"{self._prog} {name}"
         made = self._names.add_parser(
-            name, parents=[self._everywhere], help=text, epilog=f"example:\n  {prog} list"
+            name, parents=[self._everywhere], help=text, epilog=f"example:\n  {prog} {example}"
         )
         names = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
         return _Grammar(names, prog, self._everywhere)
@@ -244,6 +261,40 @@ def _signing(grammar: _Grammar) -> None:
     retire.add_argument("id", metavar="ID", type=_positive, help="the number that `dkim list` shows")
 
 
+def _people(grammar: _Grammar) -> None:
+    show = _of_person(
+        grammar, "show", person.show, "show what happened to a person and by whom, newest first"
+    )
+    show.add_argument("--before", metavar="PLACE", help="go on with what the page before ends with")
+    _json(show)
+    export = _of_person(
+        grammar,
+        "export",
+        person.export,
+        "write all that is kept of a person as JSON",
+        "bea@example.com bea.json",
+    )
+    export.add_argument("file", metavar="FILE", nargs="?", help="a new file; without it, standard output")
+    erase = _of_person(
+        grammar,
+        "erase",
+        person.erase,
+        "erase a person for ever, and keep them from being mailed again",
+        "bea@example.com --yes",
+    )
+    erase.add_argument("--yes", action="store_true", help="yes, for ever")
+
+
+def _of_person(
+    grammar: _Grammar, name: str, command: Command, text: str, example: str = "bea@example.com"
+) -> argparse.ArgumentParser:
+    """Add a command about one person."""
+    made = grammar.command(name, command, text, example)
+    made.add_argument("email", metavar="EMAIL", help="the address that they signed up with")
+    _account(made)
+    return made
+
+
 def _of_one(
     grammar: _Grammar, name: str, command: Command, text: str, example: str = "7"
 ) -> argparse.ArgumentParser:
@@ -270,12 +321,32 @@ def _integrations(grammar: _Grammar) -> None:
     revoke.add_argument("id", metavar="ID", type=_positive, help="the number that `integration list` shows")
 
 
-def _account(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--account", metavar="ID", type=_positive, help="the account; default: the only one")
+def _rules(grammar: _Grammar) -> None:
+    every = grammar.command("list", rule.show_all, "list the rules", "")
+    _account(every)
+    _json(every)
+    _json(_of_rule(grammar, "show", rule.show, "show a rule, what it does and what it did"))
+    _of_rule(grammar, "on", rule.on, "switch a rule on: it acts on what happens from then")
+    _of_rule(grammar, "off", rule.off, "switch a rule off")
+    text = "say what a rule would do for somebody, and do nothing"
+    trial = _of_rule(grammar, "try", rule.try_one, text, "7 arya@example.com")
+    trial.add_argument("email", metavar="EMAIL", help="the address of the person")
+    _json(trial)
+    done = _of_rule(grammar, "runs", rule.runs, "list for whom a rule ran and what it did, newest first")
+    text = "go on before the number that the page before ends with"
+    done.add_argument("--before", metavar="N", type=_positive, help=text)
+    _json(done)
+    _of_rule(grammar, "delete", rule.delete, "delete a rule; what it did stays")
 
 
-def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON")
+def _of_rule(
+    grammar: _Grammar, name: str, command: Command, text: str, example: str = "7"
+) -> argparse.ArgumentParser:
+    """Add a command about one rule."""
+    made = grammar.command(name, command, text, example)
+    made.add_argument("id", metavar="ID", type=_positive, help="the rule, as `rule list` shows it")
+    _account(made)
+    return made
 
 
 def _parts(text: str) -> list[str]:
@@ -288,10 +359,3 @@ def _parts(text: str) -> list[str]:
                 f"must be such as tag:12 or form:Newsletter ({', '.join(KINDS)}), not {word[:40]!r}"
             )
     return words
-
-
-def _positive(text: str) -> int:
-    # 15 digits stay far within 64 bits.
-    if not (text.isascii() and text.isdigit() and len(text) <= 15 and int(text)):
-        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, not {text[:40]!r}")
-    return int(text)

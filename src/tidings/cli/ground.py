@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from tidings import settings
+from tidings import app, settings
 from tidings.core import accounts
 from tidings.core.accounts import INSTALLATION
 from tidings.settings import Settings
@@ -46,6 +46,7 @@ def database(using: Settings, *, makes: bool = False) -> Iterator[Database]:
         if makes and health.is_empty(db):
             migrations.migrate(db)
         migrations.check(db)
+        db.pepper = app.master_key(using, db)
         yield db
 
 

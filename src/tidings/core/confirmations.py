@@ -4,11 +4,12 @@ Owns `confirmation_caps`. A mailbox gets at most three in any 24 hours over the 
 installation, whatever the form, the key or the spelling of the address.
 """
 
-from tidings.core import deliveries, events, subscribers, subscriptions
+from tidings.core import deliveries, events, subscribers, subscriptions, suppressions
 from tidings.core.events import Origin
 from tidings.core.subscribers import Subscriber
 from tidings.core.subscriptions import Subscription
 from tidings.errors import Problem
+from tidings.mail import address
 from tidings.store.tx import Tx
 
 CAP_MS = 24 * 3_600_000
@@ -27,12 +28,16 @@ def queue(tx: Tx, subscription: Subscription, n: int) -> None:
 
 
 def confirm(tx: Tx, subscription_id: int, asked_at: int, origin: Origin) -> tuple[Subscription, Subscriber]:
-    """Confirm a subscription by the link in its email; a second click changes nothing."""
+    """Confirm a subscription by the link in its email; a second click changes nothing.
+
+    It alone lifts a suppression: whose mailbox it is has asked for mail and said so.
+    """
     if tx.now > asked_at + LINK_MS:
         raise Expired(f"this link is older than {LINK_DAYS} days")
     subscription = subscriptions.get(tx, subscription_id)
     who = subscribers.get(tx, subscription.subscriber_id)
     if who.state == "inactive":
+        suppressions.lift(tx, address.parse(who.email).mailbox)
         who = subscriptions.turn(tx, who, "active")
         events.record(tx, "subscriber_activate", who, who.id, origin, subject_id=subscription.ref_id)
     if who.state == "active":
@@ -52,3 +57,8 @@ def admit(tx: Tx, mailbox: str) -> bool:
         since=tx.now - CAP_MS,
     )
     return row is not None
+
+
+def forget(tx: Tx, mailbox: str) -> None:
+    """Forget when confirmations went to a mailbox."""
+    tx.run("DELETE FROM confirmation_caps WHERE account_id = 0 AND mailbox = :mailbox", mailbox=mailbox)

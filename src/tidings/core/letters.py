@@ -1,4 +1,4 @@
-"""Letters in bulk: the words of a broadcast or a sequence's email, and the people of a batch.
+"""Letters in bulk: the words of a broadcast, a sequence's email or a rule's, and the people of a batch.
 
 Owns no table. What is the same for all is compiled once by who calls (see `mail.content`).
 """
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from tidings.core import accounts, sequences, subscribers, tracking
+from tidings.core import accounts, automations, sequences, snippets, subscribers, tracking
 from tidings.core.broadcasts import course
 from tidings.core.deliveries import Delivery
 from tidings.errors import NotFound, Problem
@@ -40,7 +40,7 @@ class Words(msgspec.Struct, frozen=True):
 
 
 def words(rx: Rx, owner: str) -> Words:
-    """Return the content of a broadcast or sequence email of the account, or raise Unfit."""
+    """Return the content of a broadcast, or of a sequence's or rule's email, or raise Unfit."""
     kind, _, ref = owner.partition(":")
     account = accounts.get(rx)
     opens, clicks = accounts.tracking(rx)
@@ -54,31 +54,41 @@ def words(rx: Rx, owner: str) -> Words:
             email = sequences.email(rx, int(ref))
         except NotFound as problem:
             raise Unfit("the email of the sequence is gone") from problem
-        said = course.Frozen(
-            subject=email.subject,
-            html=email.html,
-            text=email.text,
-            preheader=email.preheader,
-            layout="text only",
-            from_name=account.name,
-            from_address=account.primary_email,
-            reply_to=None,
-            postal_address=account.postal_address or "",
-            sender_name=account.name or account.primary_email,
-        )
+        said = _said(rx, account, email.subject, email.html, email.text, email.preheader)
+    elif kind == automations.OCCASION:
+        try:
+            mail = automations.email_of(rx, int(ref))
+        except NotFound as problem:
+            raise Unfit("the rule is gone, or sends no email any more") from problem
+        said = _said(rx, account, mail.subject, mail.html, mail.text, mail.preheader)
     else:
         raise Unfit(f"nothing is known of the occasion {kind}")
-    made = Content(
-        **{name: getattr(said, name) for name in said.__struct_fields__},
-        track_opens=opens,
-        track_clicks=clicks,
-    )
+    made = said.content(track_opens=opens, track_clicks=clicks)
     domain = said.from_address.rpartition("@")[2].lower()
     return Words(
         (rx.account_id, owner, said, opens, clicks),
         made,
         f"{said.sender_name} <account-{rx.account_id}.{domain}>",
         content.feedback_id(owner, rx.account_id),
+    )
+
+
+def _said(
+    rx: Rx, account: accounts.Account, subject: str, html: str, text: str | None, preheader: str
+) -> course.Frozen:
+    """Return the words of an email that is sent as the account stands now."""
+    return course.Frozen(
+        subject=subject,
+        html=html,
+        text=text,
+        preheader=preheader,
+        layout="text only",
+        from_name=account.name,
+        from_address=account.primary_email,
+        reply_to=None,
+        postal_address=account.postal_address or "",
+        sender_name=account.name or account.primary_email,
+        snippets=snippets.named_in(rx, subject, html, text, preheader),
     )
 
 

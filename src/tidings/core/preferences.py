@@ -144,7 +144,9 @@ def choose(
     if who.state not in _WITHIN:
         return who
     if (first_name or None) != who.first_name:
-        who = subscribers.update(tx, subscriber_id, email=None, first_name=first_name, fields={})
+        who = subscribers.update(
+            tx, subscriber_id, email=None, first_name=first_name, fields={}, origin=origin
+        )
     for one in choices(tx, who, public):
         wants = (one.kind, one.id) in wanted
         if wants and not one.joined:

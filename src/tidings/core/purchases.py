@@ -1,7 +1,8 @@
-"""Purchases: what somebody bought, told by a shop. Owns `purchases` and `purchase_products`.
+"""Purchases: what somebody bought, told by a shop. Owns `purchases`, `purchase_products` and `sales`.
 
 Money is decimal text from the wire to the row and back; no binary float touches it. A
-transaction posted again is the same purchase: it is updated, and nothing is told twice.
+transaction posted again is the same purchase: it is updated, and nothing is told twice. When its
+buyer is erased a purchase becomes a sale: amounts, products and times without anybody.
 """
 
 from decimal import Decimal, InvalidOperation
@@ -10,7 +11,7 @@ import msgspec
 
 from tidings.core import counters, events, subscribers
 from tidings.core.events import Origin
-from tidings.core.subscribers import Person
+from tidings.core.subscribers import Person, Subscriber
 from tidings.errors import Invalid, Missing, NotFound, Unavailable
 from tidings.store.tx import Collected, Rx, Tx
 
@@ -24,6 +25,7 @@ _COLUMNS = (
     "id, transaction_id, subscriber_id, email, status, currency, subtotal, discount, tax, shipping, total,"
     " transaction_at, integration"
 )
+_MONEY = "status, currency, subtotal, discount, tax, shipping, total"
 _PRODUCT = Collected(
     "INSERT INTO purchase_products (account_id, purchase_id, position, pid, lid, name, sku, unit_price,"
     " quantity) VALUES (:account_id, :purchase_id, :position, :pid, :lid, :name, :sku, :unit_price,"
@@ -86,8 +88,9 @@ def record(tx: Tx, order: Order, origin: Origin) -> Purchase:
     products = _complete(order)
     assert order.transaction_id and order.email  # noqa: S101, PT018 (checked by _complete)
     buyer: Person = subscribers.person(order.email, order.first_name)
-    who, is_new = subscribers.meet(tx, buyer, "active")
-    if is_new:
+    who, is_new = subscribers.meet(tx, buyer, "active", origin)
+    # A mailbox that was erased is not made active by a shop.
+    if is_new and who.state == "active":
         events.record(tx, "subscriber_activate", who, who.id, origin)
     names = {
         "account_id": tx.account_id,
@@ -112,9 +115,6 @@ def record(tx: Tx, order: Order, origin: Origin) -> Purchase:
     else:
         purchase_id = row[0]
         counters.count(tx, "purchases", 0, "", purchase_id, +1)
-        events.record(tx, "purchase_create", who, who.id, origin, subject_id=purchase_id)
-        for pid in dict.fromkeys(product.pid for product in products):
-            events.record(tx, "product_purchase", who, who.id, origin, subject_id=purchase_id, value=pid)
     for position, product in enumerate(products, 1):
         line = (tx.account_id, purchase_id, position, *msgspec.structs.astuple(product))
         tx.run(_PRODUCT.sql, **dict(zip(_PRODUCT.columns, line, strict=True)))
@@ -122,7 +122,16 @@ def record(tx: Tx, order: Order, origin: Origin) -> Purchase:
     if (kept.subscriber_id, kept.products) != (who.id, products):
         # One transaction told for two people in one wave: each is run again, alone.
         raise Unavailable("this purchase was told twice at the same moment; try again")
+    if row is not None:
+        _tell(tx, kept, who, origin)
     return kept
+
+
+def _tell(tx: Tx, kept: Purchase, who: Subscriber, origin: Origin) -> None:
+    """Record a new purchase, with itself as it is now, and each of its different products."""
+    events.record(tx, "purchase_create", who, who.id, origin, subject_id=kept.id, detail=kept)
+    for pid in dict.fromkeys(product.pid for product in kept.products):
+        events.record(tx, "product_purchase", who, who.id, origin, subject_id=kept.id, value=pid)
 
 
 def find(rx: Rx, purchase_id: int) -> Purchase:
@@ -164,6 +173,65 @@ def page(rx: Rx, number: int) -> tuple[int, list[Purchase]]:
         skip=place[1],
     )
     return total, _with_products(rx, rows)
+
+
+def let_go(tx: Tx, subscriber_id: int, limit: int) -> int:
+    """Make sales of up to `limit` purchases of a person who is erased; return how many."""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM purchases WHERE account_id = :account_id"  # noqa: S608 (our columns)
+        " AND subscriber_id = :id ORDER BY id LIMIT :limit {for_update}",
+        account_id=tx.account_id,
+        id=subscriber_id,
+        limit=limit,
+    )
+    for at in range(0, len(rows), PAGE):
+        for one in _with_products(tx, rows[at : at + PAGE]):
+            _sell(tx, one)
+    return len(rows)
+
+
+def _sell(tx: Tx, one: Purchase) -> None:
+    """Keep a purchase without its buyer; its transaction's number would lead the shop to them."""
+    # `lid` is the line of the shop's order, and leads there too.
+    products = [
+        {name: getattr(line, name) for name in ("pid", "name", "sku", "unit_price", "quantity")}
+        for line in one.products
+    ]
+    tx.run(
+        f"INSERT INTO sales (account_id, {_MONEY}, transaction_at, integration, products, created_at)"  # noqa: S608
+        f" VALUES (:account_id, {', '.join(':' + name.strip() for name in _MONEY.split(','))},"
+        " :transaction_at, :integration, :products, :now)",
+        account_id=tx.account_id,
+        transaction_at=one.transaction_at,
+        integration=one.integration,
+        products=msgspec.json.encode(products).decode(),
+        now=tx.now,
+        **{name.strip(): getattr(one, name.strip()) for name in _MONEY.split(",")},
+    )
+    names = {"account_id": tx.account_id, "id": one.id}
+    tx.run("DELETE FROM purchase_products WHERE account_id = :account_id AND purchase_id = :id", **names)
+    tx.run("DELETE FROM purchases WHERE account_id = :account_id AND id = :id", **names)
+    counters.count(tx, "purchases", 0, "", one.id, -1)
+
+
+def bought(rx: Rx, subscriber_id: int, pid: str | None) -> bool:
+    """Say whether a person has bought a product, or (None) anything."""
+    names: dict[str, object] = {"account_id": rx.account_id, "subscriber_id": subscriber_id}
+    if pid is None:
+        found = rx.one(
+            "SELECT 1 FROM purchases WHERE account_id = :account_id"
+            " AND subscriber_id = :subscriber_id LIMIT 1",
+            **names,
+        )
+        return found is not None
+    found = rx.one(
+        "SELECT 1 FROM purchases JOIN purchase_products AS line ON line.account_id = purchases.account_id"
+        " AND line.purchase_id = purchases.id WHERE purchases.account_id = :account_id"
+        " AND purchases.subscriber_id = :subscriber_id AND line.pid = :pid LIMIT 1",
+        pid=pid,
+        **names,
+    )
+    return found is not None
 
 
 def money(value: object, name: str) -> str:

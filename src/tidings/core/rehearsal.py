@@ -41,7 +41,7 @@ def rehearse(rx: Rx, broadcast_id: int, links: Links, *, outbox: bool) -> Rehear
     opens, clicks = accounts.tracking(rx)
     domain = frozen.from_address.rpartition("@")[2].lower()
     compiled = content.compile(
-        content.Content(**msgspec.structs.asdict(frozen), track_opens=opens, track_clicks=clicks),
+        frozen.content(track_opens=opens, track_clicks=clicks),
         base_url=links.base_url,
         list_id=f"account-{rx.account_id}.{domain}",
         refs=lambda urls: [_REF] * len(urls),

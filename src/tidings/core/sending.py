@@ -8,7 +8,16 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
 
-from tidings.core import accounts, broadcasts, deliveries, entries, events, subscribers, subscriptions
+from tidings.core import (
+    accounts,
+    broadcasts,
+    deliveries,
+    entries,
+    events,
+    snippets,
+    subscribers,
+    subscriptions,
+)
 from tidings.core.broadcasts import course
 from tidings.core.deliveries import Delivery, Outcome, Settled, Source, Timing
 from tidings.core.events import Origin
@@ -156,6 +165,7 @@ def freeze(rx: Rx, broadcast_id: int, *, outbox: bool) -> course.Frozen:
         reply_to=one.reply_to,
         postal_address=account.postal_address or "",
         sender_name=account.name or account.primary_email,
+        snippets=snippets.named_in(rx, one.subject, one.content, one.text, one.preheader),
     )
 
 

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidings.core import confirmations, events, forms, sequences, subscribers, subscriptions, tags
+from tidings.core import (
+    confirmations,
+    events,
+    forms,
+    sequences,
+    subscribers,
+    subscriptions,
+    suppressions,
+    tags,
+)
 from tidings.core.events import Origin
 from tidings.core.subscribers import Person, Subscriber
 from tidings.core.subscriptions import Subscription
@@ -33,14 +42,16 @@ def sign_up(
 
     A new person waits for confirmation if any of the forms asks for it, else is active. A
     cancelled one comes back through a form or a sequence, never by a tag alone; bounced
-    and complained stay as they are.
+    and complained stay as they are. Whose mailbox was erased is active only once they confirm.
     """
     wanted = _wanted(tx, kind, ref_id, also)
     confirms = any(one[0] == "form" and _confirms(tx, one[1]) for one in wanted)
     state = "inactive" if confirms else "active"
-    who, is_new = subscribers.meet(tx, person, state)
+    who, is_new = subscribers.meet(tx, person, state, origin)
     newcomer = is_new
-    becomes = state if is_new else _becomes(who.state, wanted, confirms)
+    becomes = who.state if is_new else _becomes(who.state, wanted, confirms)
+    if becomes == "active" != who.state and suppressions.holds(tx, person.address.mailbox):
+        becomes = who.state
     if becomes != who.state:
         who = subscriptions.turn(tx, who, becomes)
         is_new = True

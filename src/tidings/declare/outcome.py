@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from tidings.core import forms, sequences, tags
-from tidings.declare.wanted import Ref
+from tidings.declare.tables import Ref
 from tidings.errors import Problem
 from tidings.store.tx import Rx
 
@@ -15,11 +15,15 @@ Outcome = Literal["made", "changed", "left"]
 
 
 class Odd(Problem):
-    """An entry cannot be applied to this account; `key` is the one that says so, or "" for the whole."""
+    """An entry cannot be applied to this account; `key` is the one that says so, or "" for the whole.
 
-    def __init__(self, key: str, reason: str) -> None:
+    `line` is its line where the key stands in a table within the entry.
+    """
+
+    def __init__(self, key: str, reason: str, *, line: int | None = None) -> None:
         super().__init__(reason)
         self.key = key
+        self.line = line
 
 
 class Report(msgspec.Struct):

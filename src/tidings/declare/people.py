@@ -35,7 +35,7 @@ def subscriber(tx: Tx, want: wanted.Subscriber, known: Known, notes: list[str]) 
         _make(tx, want, joins)
         return "made"
     refuse_other_id(want.id, held.id, f"the subscriber {want.email}")
-    who, _ = subscribers.meet(tx, _person(want), held.state)
+    who, _ = subscribers.meet(tx, _person(want), held.state, ORIGIN)
     joined = [_join(tx, who, kind, ref_id) for kind, ref_id in joins]
     turned = _worsen(tx, who, want.state)
     if not turned and want.state != held.state:
@@ -68,10 +68,10 @@ def purchase(tx: Tx, want: wanted.Purchase) -> Outcome:
 def _make(tx: Tx, want: wanted.Subscriber, joins: list[tuple[str, int]]) -> None:
     """Make a person: all but the inactive were active before they became what they are."""
     first = "inactive" if want.state == "inactive" else "active"
-    who, is_new = subscribers.meet(tx, _person(want), first, given_id=want.id)
+    who, is_new = subscribers.meet(tx, _person(want), first, ORIGIN, given_id=want.id)
     for kind, ref_id in joins:
         subscriptions.start(tx, who, kind, ref_id, ORIGIN, newcomer=is_new)
-    if is_new and first == "active":
+    if is_new and who.state == "active":
         events.record(tx, "subscriber_activate", who, who.id, ORIGIN)
     _worsen(tx, who, want.state)
 

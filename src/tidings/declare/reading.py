@@ -9,10 +9,11 @@ from decimal import Decimal
 import msgspec
 
 from tidings.core import webhooks
-from tidings.declare import wanted
+from tidings.declare import rules, wanted
 from tidings.declare.checks import Wrong
 from tidings.declare.lines import Path, lines_of
-from tidings.declare.wanted import Entry, Plan, Table
+from tidings.declare.tables import Entry, Table
+from tidings.declare.wanted import Plan
 from tidings.errors import Problem
 from tidings.mail import address
 
@@ -75,6 +76,9 @@ class _Reading:
                 raise Refused(self._name, line, "a broadcast has a status or a send_at, not both")
         for webhook in plan.webhooks:
             self._check_event(webhook)
+        for rule in plan.rules:
+            if found := rules.wrong(rule):
+                raise Refused(self._name, *found)
         return plan
 
     def _entries(self, table: Table, value: object, path: Path) -> list[Entry]:
@@ -92,15 +96,26 @@ class _Reading:
             if check is None:
                 raise self._refused(here, f"unknown key {_quoted(key)} in {table.shown}")
             lines[key] = self._line(here)
+            name = table.names.get(key, key)
             if isinstance(check, Table):
-                values[key] = self._entries(check, value, here)
+                values[name] = self._part(check, value, here)
             else:
-                values[key] = self._checked(check, key, value, table, here)
+                values[name] = self._checked(check, key, value, table, here)
+        shown = {name: key for key, name in table.names.items()}
         for field in msgspec.structs.fields(table.makes):
             if field.required and field.name not in values:
-                raise self._refused(path, f"{field.name} is missing in {table.shown}")
+                missing = shown.get(field.name, field.name)
+                raise self._refused(path, f"{missing} is missing in {table.shown}")
         values["lines"] = lines
         return table.makes(**values)  # type: ignore[arg-type]
+
+    def _part(self, table: Table, value: object, path: Path) -> Entry | list[Entry]:
+        """Check a table, or a list of tables, that stands within another."""
+        if not table.alone:
+            return self._entries(table, value, path)
+        if not isinstance(value, dict):
+            raise self._refused(path, f"{path[-1]} must be a table such as {{ … }}")
+        return self._entry(table, value, path)
 
     def _checked(
         self, check: Callable[[object], object], key: str, value: object, table: Table, path: Path
@@ -171,6 +186,8 @@ def _refuse_doubles(plan: Plan) -> None:
 _NAMED: tuple[tuple[str, str, Callable[[str], str], bool], ...] = (
     ("custom_fields", "label", folded, True),
     ("tags", "name", folded, True),
+    ("rules", "name", folded, True),
+    ("snippets", "name", str, True),
     ("subscribers", "email", lambda email: address.parse(email).key, True),
     ("purchases", "transaction_id", str, True),
     ("forms", "name", str, False),

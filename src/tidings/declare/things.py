@@ -1,8 +1,8 @@
-"""Applying what an owner makes: the account, fields, tags, forms, sequences, webhooks."""
+"""Applying what an owner makes: the account, fields, tags, snippets, forms, sequences, webhooks."""
 
 from typing import Any
 
-from tidings.core import accounts, custom_fields, forms, sequences, tags, webhooks
+from tidings.core import accounts, custom_fields, forms, sequences, snippets, tags, webhooks
 from tidings.core.forms import Form, FormSettings
 from tidings.core.sequences import Exclusions, Sequence, SequenceEmail
 from tidings.declare import wanted
@@ -71,6 +71,15 @@ def tag(tx: Tx, want: wanted.Tag) -> Outcome:
         tags.set_public(tx, held.id, public=want.public)
         same = False
     return "left" if same else "changed"
+
+
+def snippet(tx: Tx, want: wanted.Snippet) -> Outcome:
+    """Make a snippet, or give the one of this name its content."""
+    held = snippets.all_snippets(tx).get(want.name)
+    if held is not None and held.content == want.content:
+        return "left"
+    snippets.put(tx, want.name, want.content)
+    return "changed" if held else "made"
 
 
 def form(tx: Tx, want: wanted.Form) -> Outcome:

@@ -5,22 +5,14 @@ is made. `lines` holds the line of each key, and of the table itself under "".
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
 from tidings.core import forms, sequences, subscribers
 from tidings.core.slots import ALL_DAYS
-from tidings.declare import checks
-from tidings.declare.checks import Check
-
-Ref = int | str
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One table of the file."""
-
-    lines: Mapping[str, int]
+from tidings.declare import checks, rules
+from tidings.declare.rules import Rule
+from tidings.declare.tables import Entry, Keys, Numbered, Ref, Table
 
 
 class Account(Entry, frozen=True, kw_only=True):
@@ -34,12 +26,6 @@ class Account(Entry, frozen=True, kw_only=True):
     track_clicks: bool | None = None
 
 
-class Numbered(Entry, frozen=True, kw_only=True):
-    """A table that may give the id of what it declares."""
-
-    id: int | None = None
-
-
 class CustomField(Numbered, frozen=True, kw_only=True):
     label: str
 
@@ -49,6 +35,13 @@ class Tag(Numbered, frozen=True, kw_only=True):
 
     name: str
     public: bool | None = None
+
+
+class Snippet(Entry, frozen=True, kw_only=True):
+    """What `{{ snippet.NAME }}` becomes in a mail."""
+
+    name: str
+    content: str
 
 
 class Form(Numbered, frozen=True, kw_only=True):
@@ -95,9 +88,9 @@ class Subscriber(Numbered, frozen=True, kw_only=True):
     email: str
     first_name: str | None = None
     state: str = "active"
-    forms: list[Ref] = []
-    sequences: list[Ref] = []
-    tags: list[Ref] = []
+    forms: list[Ref] = msgspec.field(default_factory=list)
+    sequences: list[Ref] = msgspec.field(default_factory=list)
+    tags: list[Ref] = msgspec.field(default_factory=list)
     fields: Mapping[str, str] = {}
 
 
@@ -143,7 +136,7 @@ class Purchase(Entry, frozen=True, kw_only=True):
     shipping: str = "0.0"
     total: str = "0.0"
     transaction_time: int | None = None
-    products: list[Product] = []
+    products: list[Product] = msgspec.field(default_factory=list)
 
 
 class Webhook(Numbered, frozen=True, kw_only=True):
@@ -166,33 +159,26 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     account: Account | None = None
     custom_fields: list[CustomField] = []
     tags: list[Tag] = []
+    snippets: list[Snippet] = []
     forms: list[Form] = []
     sequences: list[Sequence] = []
     subscribers: list[Subscriber] = []
     broadcasts: list[Broadcast] = []
     purchases: list[Purchase] = []
     webhooks: list[Webhook] = []
+    rules: list[Rule] = []
 
     def numbered(self) -> Iterator[tuple[str, list[Numbered]]]:
         """The tables of the database whose ids a file may give, with the entries that give one."""
-        for name in ("custom_fields", "tags", "forms", "sequences", "subscribers", "broadcasts", "webhooks"):
+        for name in _NUMBERED:
             given = [one for one in getattr(self, name) if one.id is not None]
             if given:
                 yield name, given
 
 
-Keys = Mapping[str, "Check | Table"]
-
-
-@dataclass(frozen=True)
-class Table:
-    """The keys of a table: each has a check, or is a list of tables itself."""
-
-    shown: str
-    makes: type[Entry]
-    keys: Keys
-
-
+_NUMBERED = (
+    "custom_fields", "tags", "forms", "sequences", "subscribers", "broadcasts", "webhooks", "rules",
+)  # fmt: skip
 _EMAILS = Table(
     "[[sequences.emails]]",
     SequenceEmail,
@@ -319,10 +305,12 @@ ACCOUNT = Table(
 TABLES: Mapping[str, Table] = {
     "custom_fields": Table("[[custom_fields]]", CustomField, {"id": checks.ident, "label": checks.line}),
     "tags": Table("[[tags]]", Tag, _TAG),
+    "snippets": Table("[[snippets]]", Snippet, {"name": checks.line, "content": checks.text}),
     "forms": Table("[[forms]]", Form, _FORM),
     "sequences": Table("[[sequences]]", Sequence, _SEQUENCE),
     "subscribers": Table("[[subscribers]]", Subscriber, _SUBSCRIBER),
     "broadcasts": Table("[[broadcasts]]", Broadcast, _BROADCAST),
     "purchases": Table("[[purchases]]", Purchase, _PURCHASE),
     "webhooks": Table("[[webhooks]]", Webhook, _WEBHOOK),
+    "rules": rules.TABLE,
 }

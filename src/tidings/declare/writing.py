@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from tidings.core import accounts
-from tidings.declare import letters, people, things
+from tidings.declare import letters, people, rules, things
 from tidings.declare.outcome import Known, Odd, Outcome, Report
 from tidings.declare.reading import Refused
-from tidings.declare.wanted import Entry, Numbered, Plan
+from tidings.declare.tables import Entry, Numbered
+from tidings.declare.wanted import Plan
 from tidings.errors import Problem
 from tidings.store.tx import Tx
 
@@ -22,6 +23,7 @@ def declare(tx: Tx, plan: Plan) -> Report:
         _run(report, plan, "account", [plan.account], lambda one: things.account(tx, one))
     _run(report, plan, "custom_fields", plan.custom_fields, lambda one: things.custom_field(tx, one))
     _run(report, plan, "tags", plan.tags, lambda one: things.tag(tx, one))
+    _run(report, plan, "snippets", plan.snippets, lambda one: things.snippet(tx, one))
     _run(report, plan, "forms", plan.forms, lambda one: things.form(tx, one))
     _run(report, plan, "sequences", plan.sequences, lambda one: things.sequence(tx, one))
     known = Known(tx)
@@ -30,6 +32,8 @@ def declare(tx: Tx, plan: Plan) -> Report:
     _run(report, plan, "broadcasts", plan.broadcasts, lambda one: letters.broadcast(tx, one, known))
     _run(report, plan, "purchases", plan.purchases, lambda one: people.purchase(tx, one))
     _run(report, plan, "webhooks", plan.webhooks, lambda one: things.webhook(tx, one, known))
+    # After the people: what a file says of them is not what its rules wait for.
+    _run(report, plan, "rules", plan.rules, lambda one: rules.rule(tx, one, known))
     return report
 
 
@@ -39,7 +43,7 @@ def _run(report: Report, plan: Plan, kind: str, entries: Sequence[E], step: Call
         try:
             report.count(kind, step(entry))
         except Odd as problem:
-            line = entry.lines.get(problem.key, entry.lines[""])
+            line = problem.line or entry.lines.get(problem.key, entry.lines[""])
             raise Refused(plan.name, line, problem.message) from problem
         except Problem as problem:
             shown = "[account]" if kind == "account" else f"[[{kind}]]"

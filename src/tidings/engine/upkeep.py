@@ -3,7 +3,17 @@
 import asyncio
 import logging
 
-from tidings.core import custom_fields, limits, pacing, subscribers, tracking
+from tidings.core import (
+    accounts,
+    automations,
+    custom_fields,
+    limits,
+    notices,
+    owner_notes,
+    pacing,
+    subscribers,
+    tracking,
+)
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import folding
 from tidings.store.db import Database
@@ -17,6 +27,7 @@ DAY_MS = 24 * 3_600_000
 # A mail may be opened before its own end is known, by the time that it is tried at most. The hits of
 # deliveries that are still there are what says that a click is not the first.
 HITS_LATER_MS = 5 * DAY_MS
+LOG_SLICE = 500
 # Between two slices, so that who writes beside them never waits for more than one.
 PAUSE_S = 0.02
 # PostgreSQL's own look (autovacuum_naptime) is once a minute, and the opens of a broadcast come at once.
@@ -30,6 +41,9 @@ class Upkeep:
         self._db = db
         self._swept_at = 0
         self._learnt_s = 0.0
+        self._logs = False
+        self._accounts: list[int] = []
+        self._ran_at: int | None = None
         self._fold = Fold(db, keep_days) if keep_days else None
 
     async def step(self) -> int:
@@ -40,14 +54,43 @@ class Upkeep:
             await self._db.write(account_id, _erase_slice, erasure_id, field_id, after_id)
             return 1
         await self._learn()
-        await self._learn()
         now = self._db.clock()
         # A clock that was set back must not stop it.
         if not 0 <= now - self._swept_at <= SWEEP_MS:
             self._swept_at = now
             await self._db.write(INSTALLATION, limits.sweep)
             await self._db.write(INSTALLATION, pacing.sweep)
-        return await self._fold.step() if self._fold else 0
+            self._logs = True
+        if self._logs:
+            self._logs = await self._forget(now) > 0
+            if self._logs:
+                await asyncio.sleep(PAUSE_S)
+                return 1
+        return await self._forget_runs(now) or (await self._fold.step() if self._fold else 0)
+
+    async def _forget(self, now: int) -> int:
+        """Forget a slice of what was told a month ago; return how much it was."""
+        before_at = now - notices.KEEP_MS
+        return await self._db.write(INSTALLATION, notices.fold, before_at, LOG_SLICE) + await self._db.write(
+            INSTALLATION, owner_notes.fold, before_at, LOG_SLICE
+        )
+
+    async def _forget_runs(self, now: int) -> int:
+        """Forget what rules did a month ago, a slice; return 0 when today's pass is done."""
+        if not self._accounts:
+            if self._ran_at is not None and 0 <= now - self._ran_at < FOLD_EVERY_MS:
+                return 0
+            self._ran_at = now
+            everyone = await self._db.read(INSTALLATION, accounts.all_accounts)
+            self._accounts = [one.id for one in everyone]
+        gone = 0
+        while self._accounts and not gone:
+            before_at = now - notices.KEEP_MS
+            gone = await self._db.write(self._accounts[-1], automations.fold, before_at, LOG_SLICE)
+            if not gone:
+                self._accounts.pop()
+            await asyncio.sleep(PAUSE_S)
+        return gone
 
     async def _learn(self) -> None:
         """Have the planner learn what has grown, long before PostgreSQL does so by itself."""

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -51,9 +51,12 @@ class Ear(Protocol):
 
 
 class Database:
-    """One database, whichever it is. Open it, and close it when done."""
+    """One database, whichever it is. Open it, and close it when done.
 
-    def __init__(self, url: str, *, clock: Callable[[], int] = wall_clock) -> None:
+    `pepper` is the master key: what is kept only as a keyed hash is asked for with it.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], int] = wall_clock, pepper: bytes = b"") -> None:
         self.url = url
         self.clock = clock
         self._sqlite_path = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
@@ -63,7 +66,7 @@ class Database:
         if self._sqlite_path:
             sqlite.prepare(self._sqlite_path)
             self._turnstile = sqlite.Turnstile(self._sqlite_path)
-        self._known = Definitions(stale_ms=STALE_MS)
+        self._known = Definitions(stale_ms=STALE_MS, pepper=pepper)
         self._writer = Writer(lambda: self.session(writer=True), self._known, self._now)
         self._reader: FullSession | None = None
         self._readers = threading.local()
@@ -303,6 +306,19 @@ class Database:
             session.close()
         return done
 
+    def scrub(self, tables: Sequence[str]) -> bool:
+        """Have what was deleted leave the storage of these tables; False when it must be tried again.
+
+        SQLite: the write-ahead log is emptied into the file, whose deleted parts our writers overwrite.
+        PostgreSQL: the dead rows and what the planner has noted of them go. Blocks: from a thread.
+        """
+        session = self.session(writer=True)
+        try:
+            done: bool = session.scrub(tables)
+        finally:
+            session.close()
+        return done
+
     def ear(self) -> Ear:
         """Return what tells the engine that something was committed."""
         ear: Ear = self.session(writer=False).listen()
@@ -311,6 +327,16 @@ class Database:
     def version(self) -> str:
         """The database's name and version, for people."""
         return self._writer.version()
+
+    @property
+    def pepper(self) -> bytes:
+        """The master key; empty until it is given."""
+        return self._known.pepper
+
+    @pepper.setter
+    def pepper(self, key: bytes) -> None:
+        self._known.pepper = key
+        self._writer.season(key)
 
     @property
     def folder(self) -> str:

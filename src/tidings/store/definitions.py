@@ -31,9 +31,13 @@ class _Slot:
 
 
 class Definitions:
-    """One per side: the writer's is exact, the readers' may be `stale_ms` late."""
+    """One per side: the writer's is exact, the readers' may be `stale_ms` late.
 
-    def __init__(self, *, stale_ms: int) -> None:
+    `pepper` is the master key, for what is kept only as a keyed hash.
+    """
+
+    def __init__(self, *, stale_ms: int, pepper: bytes = b"") -> None:
+        self.pepper = pepper
         self._slots: OrderedDict[int, _Slot] = OrderedDict()
         self._stale_ms = stale_ms
         # Groups settled: what an earlier one looked up is looked at again, even in the same ms.

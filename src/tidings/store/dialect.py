@@ -126,6 +126,7 @@ SQLITE = Dialect(
         "{unlogged}": "",
         "{for_update}": "",
         "{skip_locked}": "",
+        "{until_commit}": "",
     },
 )
 
@@ -140,5 +141,6 @@ POSTGRES = Dialect(
         "{unlogged}": "UNLOGGED",
         "{for_update}": "FOR UPDATE",
         "{skip_locked}": "FOR UPDATE SKIP LOCKED",
+        "{until_commit}": "ON COMMIT DELETE ROWS",
     },
 )

@@ -123,13 +123,17 @@ class Writer:
         self._open = opener
         self._known = known
         self._clock = clock
-        self._written = Definitions(stale_ms=0)
+        self._written = Definitions(stale_ms=0, pepper=known.pepper)
         self._writer = opener()
 
     @property
     def spares_reads(self) -> bool:
         """Whether point reads are cheap enough for the event loop."""
         return self._writer.spares_reads
+
+    def season(self, pepper: bytes) -> None:
+        """Give verbs the master key."""
+        self._written.pepper = pepper
 
     def version(self) -> str:
         """The database's name and version, for people."""

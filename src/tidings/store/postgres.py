@@ -18,6 +18,13 @@ OLDEST = 130_000
 CHANNEL = "tidings_work"
 _SIMPLE_NAME = re.compile(r"[a-z_]+")
 _TABLE = re.compile(r"INSERT INTO ([a-z_]+)")
+_NUMBERS = (
+    "SELECT nextval(CAST(pg_get_serial_sequence(CAST(:name AS TEXT), 'id') AS regclass))"
+    " FROM generate_series(1, CAST(:n AS BIGINT))"
+)
+# Rows that go to COPY in one piece: some 100 kB.
+_COPIED = 500
+_ESCAPED = {ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
 class Unsafe(Exception):
@@ -123,6 +130,21 @@ class PostgresSession:
             text = self._sets[sql] = self._set(sql)
         self._due.append((text, [_array(column) for column in zip(*rows, strict=True)]))
 
+    def load(self, sql: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Insert many rows at once by COPY, after what is due."""
+        found = _TABLE.search(sql)
+        if found is None:
+            raise ValueError("rows are loaded by INSERT INTO")
+        self.batch([])
+        text = f"COPY {found[1]} ({', '.join(columns)}) FROM STDIN"
+        with self._cursor.copy(text.encode()) as copy:
+            for at in range(0, len(rows), _COPIED):
+                copy.write("".join(map(_copied, rows[at : at + _COPIED])))
+
+    def fresh_ids(self, table: str, n: int) -> Sequence[int]:
+        """Take so many numbers of the table's sequence, which gives none of them again."""
+        return [row[0] for row in self.fetch(_NUMBERS, {"name": table, "n": n})]
+
     def _set(self, sql: str) -> str:
         """Turn `INSERT … VALUES (:a, :b) …` into one that takes an array for each column."""
         found = _TABLE.search(sql)
@@ -198,6 +220,17 @@ class PostgresSession:
             self._connection.execute(f"ANALYZE {table}".encode())
         return len(grown)
 
+    def scrub(self, tables: Sequence[str]) -> bool:
+        """Remove dead rows, and count anew: the planner's notes hold values, such as whole addresses.
+
+        Always True: what an older snapshot still sees is left to the server's own vacuum.
+        """
+        for table in tables:
+            if not _SIMPLE_NAME.fullmatch(table):
+                raise ValueError("a table's name is lower-case letters and underscores")
+            self._connection.execute(f"VACUUM (ANALYZE) {table}".encode())
+        return True
+
     def has_table(self, name: str) -> bool:
         return self.fetch("SELECT to_regclass(:name) IS NOT NULL", {"name": name})[0][0] is True
 
@@ -229,8 +262,14 @@ class PostgresSession:
         return None
 
     def overtaken(self, problem: BaseException) -> bool:
-        """Whether another process made the same row meanwhile: run again, the verb sees it."""
-        return isinstance(problem, psycopg.errors.UniqueViolation)
+        """Whether another process made or erased a row meanwhile: run again, the verb sees it."""
+        return isinstance(problem, psycopg.errors.UniqueViolation | psycopg.errors.ForeignKeyViolation)
+
+
+def _copied(row: Row) -> str:
+    """Write a row of integers and texts in the text format of COPY (PostgreSQL, "COPY")."""
+    line = "\t".join(["\\N" if cell is None else str(cell).translate(_ESCAPED) for cell in row])
+    return line + "\n"
 
 
 def _array(column: tuple[Any, ...]) -> str:

@@ -27,6 +27,8 @@ BUSY_MS = 20_000
 CACHE_KIB = 16_384
 READ_CACHE_KIB = 8_192
 WAL_PAGES = 4_000
+# What a scrub waits for readers while nobody can write; it is tried again later.
+SCRUB_WAIT_MS = 250
 
 
 class TooOld(Exception):
@@ -93,6 +95,7 @@ class SqliteSession:
     def __init__(self, path: str, *, writer: bool, turnstile: Turnstile | None = None) -> None:
         check_version(apsw.sqlite_lib_version())
         self._turnstile = turnstile
+        self._path = path
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
         self._connection = apsw.Connection(path, flags=flags, statementcachesize=300)
         self._connection.set_busy_timeout(BUSY_MS)
@@ -106,7 +109,10 @@ class SqliteSession:
         run(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         if not writer:
             run("PRAGMA query_only = ON")
-        elif turnstile:
+            return
+        # Deleted content is overwritten with zeros, in free pages too: an erasure leaves nothing.
+        run("PRAGMA secure_delete = ON")
+        if turnstile:
             # From here on it waits in a thread, see `begin`.
             self._connection.set_busy_timeout(0)
 
@@ -135,6 +141,16 @@ class SqliteSession:
         if not in_order(sql, columns):
             given = (statement.pick(dict(zip(columns, row, strict=True))) for row in rows)  # type: ignore[misc]
         self._cursor.executemany(statement.text, given)
+
+    def load(self, sql: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Insert many rows at once: 1 us a row of twelve."""
+        self.many(sql, columns, rows)
+
+    def fresh_ids(self, table: str, n: int) -> Sequence[int]:
+        """Return the next ids: the transaction has the database to itself, and rows with them follow."""
+        rows = self.fetch("SELECT seq FROM sqlite_sequence WHERE name = :name", {"name": table})
+        last = int(rows[0][0]) if rows else 0
+        return range(last + 1, last + n + 1)
 
     def script(self, sql: str) -> None:
         """Run the statements of a migration."""
@@ -209,6 +225,21 @@ class SqliteSession:
     def refresh_statistics(self) -> int:
         """Nothing: its plans here do not depend on how many rows there are."""
         return 0
+
+    def scrub(self, tables: Sequence[str]) -> bool:  # noqa: ARG002 (the log is of all tables)
+        """Empty the write-ahead log into the file; False while somebody reads what it holds."""
+        # Of what the log holds most is moved here, while others write; only the rest keeps them waiting.
+        self._cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        # Not the lock of the database's own writer: within a process, one would let the other pass.
+        turnstile = Turnstile(self._path)
+        turnstile.enter()
+        try:
+            self._connection.set_busy_timeout(SCRUB_WAIT_MS)
+            busy = self._cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        finally:
+            turnstile.leave()
+            turnstile.close()
+        return not busy
 
     def has_table(self, name: str) -> bool:
         sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name"

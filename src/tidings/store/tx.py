@@ -4,7 +4,7 @@ A transaction collects what nobody reads within the verb (events, counter change
 deliveries) and writes it in sets before the commit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -22,9 +22,15 @@ class Session(Protocol):
 
     def wrote(self, sql: str) -> bool: ...
 
+    def load(self, sql: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None: ...
+
+    def fresh_ids(self, table: str, n: int) -> Sequence[int]: ...
+
 
 class Remembered(Protocol):
     """Definitions kept per process: see `definitions`."""
+
+    pepper: bytes
 
     def recall(self, rx: "Rx", question: Callable[..., Any], args: Row) -> Any: ...
 
@@ -70,6 +76,11 @@ class Rx:
         answer: T = self._remembered.recall(self, question, args)
         return answer
 
+    @property
+    def pepper(self) -> bytes:
+        """The master key, for what is kept only as a keyed hash; empty where nobody gave one."""
+        return self._remembered.pepper
+
     def for_account(self, account_id: int) -> "Rx":
         """The same moment for another account: only for what spans the installation."""
         return Rx(self._session, self._remembered, account_id, self.now)
@@ -104,6 +115,18 @@ class Tx(Rx):
         """Run a statement that answers no rows; return how many rows it changed."""
         self.wrote = True
         return self._session.change(sql, params)
+
+    def load(self, sql: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+        """Insert many rows at once: `INSERT INTO t (a, b) VALUES (:a, :b)`, names as the columns.
+
+        Only in a verb that runs without a key, which is alone in its wave.
+        """
+        self.wrote = True
+        self._session.load(sql, columns, rows)
+
+    def fresh_ids(self, table: str, n: int) -> Sequence[int]:
+        """Return so many ids, rising, that no row of the table has or will be given."""
+        return self._session.fresh_ids(table, n) if n else ()
 
     def append(self, statement: Collected, row: Row) -> None:
         """Collect a row to be written before the commit; nobody in this group sees it."""

@@ -51,6 +51,14 @@ class WaveSession:
     def wrote(self, sql: str) -> bool:
         return self._session.wrote(sql)
 
+    def load(self, sql: str, columns: tuple[str, ...], rows: Sequence[Row]) -> None:  # noqa: ARG002
+        """Never: who loads many rows is alone in a group."""
+        raise AssertionError("rows are loaded by a verb that runs alone")
+
+    def fresh_ids(self, table: str, n: int) -> Sequence[int]:  # noqa: ARG002
+        """Never, as `load`."""
+        raise AssertionError("ids are taken by a verb that runs alone")
+
 
 def _step_aside(asked: Asked) -> Asked:
     parent = getcurrent().parent

@@ -13,6 +13,7 @@ from tidings.core import audience, broadcasts, deliveries
 from tidings.core.broadcasts import Broadcast
 from tidings.core.deliveries import Source
 from tidings.errors import Conflict, Invalid
+from tidings.mail.sources import Content
 from tidings.store.tx import Rx, Tx
 
 # People of one slice: some 30 ms of SQLite's write lock, so no other writer waits long.
@@ -33,6 +34,12 @@ class Frozen(msgspec.Struct, frozen=True):
     reply_to: str | None
     postal_address: str
     sender_name: str
+    snippets: tuple[tuple[str, str], ...] = ()
+
+    def content(self, *, track_opens: bool, track_clicks: bool) -> Content:
+        """Return it as a letter's content."""
+        said = msgspec.structs.asdict(self) | {"snippets": dict(self.snippets)}
+        return Content(**said, track_opens=track_opens, track_clicks=track_clicks)
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -143,6 +143,8 @@ def _settle_some(tx: Tx, some: list[Outcome]) -> list[Settled]:
     for one in some:
         delivery = one.delivery
         late = delivery.id not in won
+        if late and not _there(tx, delivery):
+            continue
         if (one.state != "sent" or late) and not one.untried:
             _note(tx, one, "late" if late and one.state == "sent" else one.verdict)
         if late:
@@ -150,6 +152,19 @@ def _settle_some(tx: Tx, some: list[Outcome]) -> list[Settled]:
         elif one.state in FINAL:
             settled.append(Settled(account_id, delivery.broadcast_id, one.state, one.kept))
     return settled
+
+
+def _there(tx: Tx, one: Delivery) -> bool:
+    """Whether a mail's row is there still: of who was erased meanwhile nothing is written any more.
+
+    The row is locked, so that an erasure which begins now deletes what is written here.
+    """
+    row = tx.one(
+        "SELECT id FROM deliveries WHERE account_id = :account_id AND id = :id {for_update}",
+        account_id=one.account_id,
+        id=one.id,
+    )
+    return row is not None
 
 
 def _note(tx: Tx, one: Outcome, verdict: str) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidings.core import counters, custom_fields
+from tidings.core import counters, custom_fields, events, suppressions
+from tidings.core.events import Origin
 from tidings.errors import Invalid, NotFound, Unavailable
 from tidings.mail import address
 from tidings.store.tx import Rx, Tx
@@ -20,6 +21,8 @@ PAGE = 50
 # Rows of one slice of an erasure: some 20 ms of SQLite's write lock.
 ERASE_SLICE = 500
 
+# Where a change came from whose caller does not say.
+_COMMAND = Origin("command")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _COLUMNS = "id, email, first_name, state, created_at, fields"
 
@@ -116,11 +119,16 @@ def by_ids(rx: Rx, ids: list[int]) -> dict[int, Subscriber]:
     return {one.id: one for one in of_rows(rx, rows)}
 
 
-def meet(tx: Tx, person: Person, state: str, *, given_id: int | None = None) -> tuple[Subscriber, bool]:
+def meet(
+    tx: Tx, person: Person, state: str, origin: Origin = _COMMAND, *, given_id: int | None = None
+) -> tuple[Subscriber, bool]:
     """Return who has this address, made in `state` when nobody had it; and whether they are new.
 
-    A name and fields that are given replace the old ones.
+    A name and fields that are given replace the old ones, and each change is an event; so are the
+    first fields of somebody new where a rule waits for them.
     """
+    if state == "active" and suppressions.holds(tx, person.address.mailbox):
+        state = "inactive"
     values = custom_fields.clean_values(tx, person.fields)
     kept: dict[str, str | None] = {key: value for key, value in values.items() if value is not None}
     names = {
@@ -137,6 +145,8 @@ def meet(tx: Tx, person: Person, state: str, *, given_id: int | None = None) -> 
     if row is not None:
         made = Subscriber(row[0], person.address.email, person.first_name, state, tx.now, _keyed(tx, kept))
         _count(tx, made.id, state, tx.now, tx.now, +1)
+        if kept and "field_change" in events.listened(tx):
+            _tell_fields(tx, made, kept, origin)
         return made, True
     found = tx.one(
         f"SELECT {_COLUMNS}, updated_at FROM subscribers WHERE account_id = :account_id"  # noqa: S608
@@ -144,14 +154,22 @@ def meet(tx: Tx, person: Person, state: str, *, given_id: int | None = None) -> 
         account_id=tx.account_id,
         key=person.address.key,
     )
-    assert found is not None  # noqa: S101 (the insert met this row)
-    return _overwrite(tx, found, person.first_name, kept), False
+    if found is None:
+        # Erased by another process since the insert met this row: run again, nobody has the address.
+        raise Unavailable("this person was erased at the same moment; try again")
+    return _overwrite(tx, found, person.first_name, kept, origin), False
 
 
 def update(
-    tx: Tx, subscriber_id: int, *, email: str | None, first_name: str | None, fields: Mapping[str, object]
+    tx: Tx,
+    subscriber_id: int,
+    *,
+    email: str | None,
+    first_name: str | None,
+    fields: Mapping[str, object],
+    origin: Origin = _COMMAND,
 ) -> Subscriber:
-    """Change a person's name, address or fields; a field given as None is cleared."""
+    """Change a person's name, address or fields, each an event; a field given as None is cleared."""
     if len(fields) > custom_fields.FIELDS_MAX:
         raise Invalid("fields", f"are too many: a request can update at most {custom_fields.FIELDS_MAX}")
     row = tx.one(
@@ -169,7 +187,9 @@ def update(
         row = (row[0], parsed.email, *row[2:])
         _touch(tx, row)
         row = (*row[:6], tx.now)
-    return _overwrite(tx, row, clean_name(first_name), values)
+        who = of_row(tx, row)
+        events.record(tx, "address_change", who, who.id, origin, value=who.email)
+    return _overwrite(tx, row, clean_name(first_name), values, origin)
 
 
 def turn(tx: Tx, who: Subscriber, state: str) -> Subscriber:
@@ -267,9 +287,9 @@ _INSERT_GIVEN = f"INSERT INTO subscribers (id, {_INSERT_COLUMNS}) SELECT :id, {_
 
 
 def _overwrite(
-    tx: Tx, row: tuple[object, ...], name: str | None, values: dict[str, str | None]
+    tx: Tx, row: tuple[object, ...], name: str | None, values: dict[str, str | None], origin: Origin
 ) -> Subscriber:
-    """Write a name and fields over what the row has, where they differ."""
+    """Write a name and fields over what the row has, where they differ, and record each difference."""
     stored = _unpack(row[5])
     merged = {**stored, **values}
     packed = {key: value for key, value in merged.items() if value is not None}
@@ -284,7 +304,19 @@ def _overwrite(
             id=row[0],
         )
         _touch(tx, row)
-    return of_row(tx, (row[0], row[1], first_name, row[3], row[4], _pack(packed)))
+    who = of_row(tx, (row[0], row[1], first_name, row[3], row[4], _pack(packed)))
+    if first_name != row[2]:
+        events.record(tx, "name_change", who, who.id, origin, value=who.first_name)
+    if packed != stored:
+        changed = {key: value for key, value in values.items() if stored.get(key) != value}
+        _tell_fields(tx, who, changed, origin)
+    return who
+
+
+def _tell_fields(tx: Tx, who: Subscriber, values: Mapping[str, str | None], origin: Origin) -> None:
+    """Record new values, by the ids of their fields."""
+    for key, value in values.items():
+        events.record(tx, "field_change", who, who.id, origin, subject_id=int(key), value=value)
 
 
 def _touch(tx: Tx, row: tuple[object, ...]) -> None:
@@ -310,6 +342,8 @@ def _readdress(tx: Tx, subscriber_id: int, to: address.Address) -> None:
     )
     if taken:
         raise Invalid("Email address", "has already been taken")
+    if suppressions.holds(tx, to.mailbox):
+        raise Invalid("Email address", "was erased: only a sign-up that its owner confirms brings it back")
     tx.run(
         "UPDATE subscribers SET email = :email, email_key = :key WHERE account_id = :account_id AND id = :id",
         email=to.email,

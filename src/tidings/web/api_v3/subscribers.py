@@ -63,6 +63,7 @@ async def update_subscriber(call: Call) -> Reply:
         email=email,
         first_name=call.text("first_name", "name"),
         fields=fields,
+        origin=call.origin,
     )
     status = 200 if len(fields) <= FIELDS_AT_ONCE else 202
     return json_reply(status, {"subscriber": shapes.subscriber(who)})

@@ -1,0 +1,170 @@
+"""Builds the house: settings, database, doors, loops. The only room that knows them all."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from tidings import declare, journal
+from tidings.app.ground import installation, links, master_key, open_database
+from tidings.app.loops import run_engine
+from tidings.app.providers import OUTBOX, limits_of
+from tidings.core import accounts
+from tidings.core.accounts import INSTALLATION
+from tidings.settings import Settings
+from tidings.store import migrate
+from tidings.store.db import Database
+from tidings.supervise import Supervisor
+from tidings.web import server
+from tidings.web.api_v3 import shapes
+from tidings.web.api_v3.door import Door as ApiDoor
+from tidings.web.dashboard.door import Door as DashboardDoor
+from tidings.web.house import House
+from tidings.web.http import Edge, Reply, html_reply, json_reply, normalise, send_reply
+from tidings.web.public.door import Door as PublicDoor
+
+__all__ = [
+    "OUTBOX",
+    "first_start", "installation", "limits_of", "links", "master_key", "open_database", "run_engine",
+    "serve", "serve_web", "sign_in_address", "web",
+]  # fmt: skip
+
+log = logging.getLogger("tidings")
+
+_API = ("/v3/", "/api/v3/")
+# How client addresses are logged; None is the default, cut to their network.
+_SHOWN: dict[str, Callable[[str], str] | None] = {"short": None, "full": str, "none": lambda _: ""}
+_PUBLIC = ("/f/", "/confirm/", "/static/", "/o/", "/c/", "/u/", "/p/")
+
+
+class Web:
+    """The ASGI application: sends each path to its door."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._api = ApiDoor(house)
+        self._public = PublicDoor(house)
+        self._dashboard = DashboardDoor(house)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        path = normalise(scope["path"])
+        if path.startswith(_API) or path in ("/docs", "/v3", "/api/v3"):
+            door = self._public if path.endswith((".js", ".html")) else self._api
+            await door(scope, receive, send)
+        elif path.startswith(_PUBLIC):
+            await self._public(scope, receive, send)
+        elif path in ("/health", "/ready"):
+            await send_reply(send, await self._alive(path), method=scope["method"])
+        else:
+            await self._dashboard(scope, receive, send)
+
+    async def _alive(self, path: str) -> Reply:
+        """`/health`: the process is up. `/ready`: the database answers and is of this version."""
+        if path == "/ready":
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, migrate.check, self._house.db)
+            except Exception as problem:  # noqa: BLE001 - whatever it is, we are not ready
+                log.warning("not ready", extra={"reason": type(problem).__name__})
+                return json_reply(503, {"status": "not ready"})
+        return json_reply(200, {"status": "ok"}, [(b"cache-control", b"no-store")])
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self._public.close()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+
+def web(settings: Settings, db: Database) -> Edge:
+    """Return the whole web application."""
+    house = House(db, links(settings, db), settings.rate_limit, settings.smtp_url == OUTBOX)
+    return Edge(
+        Web(house),
+        log=logging.getLogger("tidings.access"),
+        trusted_proxies=settings.trusted_proxies,
+        error_reply=_error_of,
+        client_shown_as=_SHOWN[settings.log_addresses],
+    )
+
+
+def _error_of(path: str) -> Callable[[int, str, str], Reply]:
+    """Return how the door of a path says an error."""
+    return shapes.error if normalise(path).startswith(_API) else _page
+
+
+def _page(status: int, title: str, message: str) -> Reply:
+    return html_reply(status, f"<!doctype html><title>{title}</title><h1>{title}</h1><p>{message}</p>")
+
+
+def serve_web(settings: Settings) -> int:
+    """Run one web process until it is told to stop."""
+    journal.start(settings.log)
+    db = open_database(settings)
+    try:
+        migrate.check(db)
+        return _listen(settings, db)
+    finally:
+        db.close()
+
+
+def _listen(settings: Settings, db: Database) -> int:
+    running = uvicorn.Server(server.config(web(settings, db), host=settings.host, port=settings.port))
+    running.run()
+    return 0 if running.started else 1
+
+
+def serve(settings: Settings, *, demo: bool = False, config: str | None = None) -> int:
+    """Run web and engine: this process serves, a supervised one of its own runs the loops."""
+    journal.start(settings.log)
+    db = open_database(settings)
+    try:
+        migrate.migrate(db)
+        first_start(db, settings, demo=demo)
+        where = f"{settings.base_url}/"
+        _say(f"Tidings is at {where} (stop with Ctrl-C)\n")
+        command = [sys.executable, "-m", "tidings"]
+        if config:
+            command += ["--config", config]
+        command += ["engine", "--supervised"]
+        with Supervisor(command, {**os.environ, "TIDINGS_DATABASE": settings.database}):
+            return _listen(settings, db)
+    finally:
+        db.close()
+
+
+def first_start(db: Database, settings: Settings, *, demo: bool = False) -> None:
+    """Make the first account of an empty installation and say its keys, once."""
+    if db.read_now(INSTALLATION, accounts.all_accounts):
+        return
+    keys = db.write_now(INSTALLATION, accounts.create, "My newsletter", "you@example.com", demo=demo)
+    if demo:
+        declare.apply_text(db, keys.account_id, declare.example(), lambda _: None)
+    _say(
+        "\nThis is the first start: an account was made"
+        + (", with a demonstration in it" if demo else "")
+        + ". Its secret is shown only now.\n\n"
+        f"  export API_KEY={keys.api_key}\n"
+        f"  export API_SECRET={keys.api_secret}\n\n"
+        f"Sign in (once, within a day): {sign_in_address(db, settings, keys.account_id)}\n\n"
+    )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def sign_in_address(db: Database, settings: Settings, account_id: int) -> str:
+    """Make a one-time sign-in link."""
+    return f"{settings.base_url}/sign-in/{db.write_now(account_id, accounts.sign_in_link)}"

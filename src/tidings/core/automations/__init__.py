@@ -1,0 +1,92 @@
+"""Automations: rules that act. When something happens, if conditions hold, then do this.
+
+Owns `rules` and `rule_runs`. `parts` are the values a rule is made of, `definitions` how it is
+made, `triggers` and `walks` what starts it, `conditions` and `actions` what it asks and does,
+`runs` how one run is done. Invariants: a rule runs once for a person and an occasion; all that
+a run does and its end are one transaction; rules start one another at most `DEPTH_MAX` deep.
+"""
+
+from tidings.core.automations.actions import KINDS as ACTIONS
+from tidings.core.automations.actions import OCCASION, Shape, Step
+from tidings.core.automations.actions import words as action_words
+from tidings.core.automations.checking import checked
+from tidings.core.automations.conditions import Checked
+from tidings.core.automations.conditions import words as condition_words
+from tidings.core.automations.definitions import (
+    RULES_MAX,
+    all_rules,
+    change,
+    create,
+    delete,
+    email_of,
+    find,
+    name_key,
+    show,
+    switch,
+    taken,
+)
+from tidings.core.automations.parts import Action, Condition, Rule, Shown, Trigger, Wish
+from tidings.core.automations.rows import (
+    PAGE,
+    Due,
+    Run,
+    counts,
+    due,
+    fold,
+    forget,
+    of_subscriber,
+    page,
+    put_off,
+)
+from tidings.core.automations.runs import CHAINED_MOST, DEPTH_MAX, Would, do, fail, would
+from tidings.core.automations.triggers import NEEDS as TRIGGERS
+from tidings.core.automations.triggers import normal_url, triggered
+from tidings.core.automations.words import trigger_words
+
+__all__ = [
+    "ACTIONS",
+    "CHAINED_MOST",
+    "DEPTH_MAX",
+    "OCCASION",
+    "PAGE",
+    "RULES_MAX",
+    "TRIGGERS",
+    "Action",
+    "Checked",
+    "Condition",
+    "Due",
+    "Rule",
+    "Run",
+    "Shape",
+    "Shown",
+    "Step",
+    "Trigger",
+    "Wish",
+    "Would",
+    "action_words",
+    "all_rules",
+    "change",
+    "checked",
+    "condition_words",
+    "counts",
+    "create",
+    "delete",
+    "do",
+    "due",
+    "email_of",
+    "fail",
+    "find",
+    "fold",
+    "forget",
+    "name_key",
+    "normal_url",
+    "of_subscriber",
+    "page",
+    "put_off",
+    "show",
+    "switch",
+    "taken",
+    "trigger_words",
+    "triggered",
+    "would",
+]

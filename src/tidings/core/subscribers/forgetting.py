@@ -1,0 +1,35 @@
+"""Forgetting: a person's own row, emptied or gone, with every counter that it was in."""
+
+from tidings.core import counters
+from tidings.store.tx import Tx
+
+
+def forget(tx: Tx, subscriber_id: int) -> bool:
+    """Delete a person's row, to which nothing may point any more; return whether it was there."""
+    row = tx.one(
+        "DELETE FROM subscribers WHERE account_id = :account_id AND id = :id"
+        " RETURNING state, created_at, updated_at, cancelled_at",
+        account_id=tx.account_id,
+        id=subscriber_id,
+    )
+    if row is None:
+        return False
+    state, created_at, updated_at, cancelled_at = row
+    counters.count(tx, "subscribers", 0, state, subscriber_id, -1)
+    counters.count_dated(tx, "subscribers.created", state, subscriber_id, created_at, -1)
+    counters.count_dated(tx, "subscribers.updated", state, subscriber_id, updated_at, -1)
+    if cancelled_at is not None:
+        counters.count_by_day(tx, "subscribers.cancelled", cancelled_at, -1)
+    return True
+
+
+def hollow(tx: Tx, subscriber_id: int) -> None:
+    """Empty a person's row, until all that points at it has gone: only its times are left."""
+    tx.run(
+        "UPDATE subscribers SET email = '', email_key = :key, first_name = NULL, fields = '{}',"
+        " time_zone = NULL WHERE account_id = :account_id AND id = :id",
+        # No address has a space.
+        key=f"erased {subscriber_id}",
+        account_id=tx.account_id,
+        id=subscriber_id,
+    )
