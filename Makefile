@@ -9,7 +9,8 @@ PY := .venv/bin/python
 ARGS ?=
 WORKERS ?= auto
 # Tests that `make test` runs at small figures: the first are in `make proof` too, all are in `make soak`.
-LONGER := tests/mail/test_message.py tests/core/test_ledger_histories.py tests/core/test_two_workers.py
+LONGER := tests/mail/test_message.py \
+	$(addprefix tests/core/,test_rules_histories.py test_ledger_histories.py test_two_workers.py)
 LONGEST := $(LONGER) $(addprefix tests/mail/,test_address.py test_content_people.py test_smtp_random.py \
 	test_smtp_tcp.py)
 
@@ -48,6 +49,7 @@ soak: setup-test ## the same rigs at their release figures (hours)
 
 bench: setup-test ## the benchmarks, each against its limit measured in the same run
 	@$(PY) -m bench $(ARGS)
+	@$(if $(ARGS),true,for part in sending hits webhooks rules; do echo; echo "bench.$$part"; $(PY) -m bench.$$part || exit 1; done)
 
 wheel: setup ## build the wheel into dist/
 	@$(PY) -m pip --disable-pip-version-check wheel --quiet --no-index --no-deps --no-build-isolation \

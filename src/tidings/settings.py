@@ -82,6 +82,13 @@ SETTINGS = (
         "made at the first start; with PostgreSQL it must be set when several machines share the database.",
     ),
     Setting(
+        "TIDINGS_METRICS_TOKEN",
+        "text",
+        "",
+        "At least 16 characters: who says them as `Authorization: Bearer …` may read `/metrics`. Without it "
+        "there is no such page.",
+    ),
+    Setting(
         "TIDINGS_LEASE",
         "number",
         "60",
@@ -106,6 +113,16 @@ SETTINGS = (
         "200",
         "Megabytes that must be free on the disk of an SQLite database, or 2 % of it where that is more (up "
         "to 2 GB): with less, broadcasts wait. 0 switches this off.",
+    ),
+    Setting(
+        "TIDINGS_BACKUP",
+        "text",
+        "",
+        "Folder that the engine writes backups to (see `docs/backup.md`); empty switches this off.",
+    ),
+    Setting("TIDINGS_BACKUP_EVERY", "number", "1", "Hours between two backups of the engine."),
+    Setting(
+        "TIDINGS_BACKUP_KEEP", "number", "24", "Backups of the engine that are kept; older ones are deleted."
     ),
     Setting(
         "TIDINGS_CLOCK_SPEED",
@@ -146,10 +163,14 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     webhook_allow: tuple[Network, ...]
     master_key: str
+    metrics_token: str
     lease: int
     uncertain_wait: int
     keep_deliveries: int
     free_space: int
+    backup: str
+    backup_every: int
+    backup_keep: int
     clock_speed: int
     failpoint: str
     log: str

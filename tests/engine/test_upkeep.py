@@ -7,7 +7,7 @@ import pytest
 
 from tests.core.cast import DAY, Cast, Clock, rows
 from tests.core.ledger import people, started
-from tidings.core import notices, owner_notes, pacing
+from tidings.core import notices, pacing
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import folding
 from tidings.engine import upkeep
@@ -131,11 +131,14 @@ def test_what_was_told_is_forgotten_after_a_month_and_what_waits_is_not(
 ) -> None:
     def fill(tx: Tx) -> None:
         for n in range(1_200):
-            owner_notes.tell(tx, f"n{n}", "s", "t")
-            tx.run("UPDATE owner_notes SET created_at = 0 WHERE account_id = :id", id=tx.account_id)
-        tx.run(
-            "UPDATE owner_notes SET state = 'sent', settled_at = :now WHERE occasion <> 'n7'", now=tx.now
-        )
+            tx.run(
+                "INSERT INTO owner_notes (account_id, occasion, subject, text, state, attempts, due_at,"
+                " created_at, settled_at) VALUES (:id, :occasion, '', '', :state, 1, 0, 0, :now)",
+                id=tx.account_id,
+                occasion=f"n{n}",
+                state="queued" if n == 7 else "sent",
+                now=tx.now,
+            )
 
     db.write_now(cast.ada.id, fill)
     assert run(Upkeep(db)) == 0

@@ -28,7 +28,7 @@ class Rooms:
 
     def __init__(self, folder: Path, *, base: str = BASE, rate_limit: int = 0) -> None:
         self.now = START_MS
-        self.db = Database(f"sqlite:///{folder}/tidings.db", clock=lambda: self.now)
+        self.db = Database(f"sqlite:///{folder}/tidings.db", clock=lambda: self.now, pepper=KEY)
         migrate.migrate(self.db)
         self.account_id = self.account("Ada's letters", "ada@example.com")
         self.house = House(self.db, Links(base, KEY), rate_limit, sends_nothing=True)

@@ -214,3 +214,19 @@ def test_an_owner_marks_what_is_public(tmp_path: Path) -> None:
         assert plain.db.read_now(own, preferences.public) == expected
         plain.db.write_now(own, tags.set_public, garden.id, public=False)
         assert plain.db.read_now(own, preferences.public) == expected[:1]
+
+
+def test_never_again_outlives_a_sign_up_by_somebody_else_and_can_be_taken_back(
+    here: Chosen, door: Door
+) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    page = ask(door, "POST", f"/p/{here.token}", b"never=1", form)
+    assert (page.status, "You are unsubscribed" in page.text) == (200, True)
+    assert ask(door, "POST", f"/p/{here.token}", b"never=1", form).status == 200
+    here.join("sequence", here.weekly)
+    assert here.who().state == "cancelled"
+    here.write(preferences.undo, here.who().id, 1, Origin(door="link"))
+    assert here.who().state == "active"
+    here.write(signup.unsubscribe, "bea@example.com", Origin(door="api"))
+    here.join("sequence", here.weekly)
+    assert here.who().state == "active"

@@ -12,10 +12,11 @@ from starlette.types import Receive, Scope, Send
 from tidings import declare, journal
 from tidings.app.ground import installation, links, master_key, open_database
 from tidings.app.loops import run_engine
+from tidings.app.metrics import Metrics
 from tidings.app.providers import OUTBOX, limits_of
 from tidings.core import accounts
 from tidings.core.accounts import INSTALLATION
-from tidings.settings import Settings
+from tidings.settings import Bad, Settings
 from tidings.store import migrate
 from tidings.store.db import Database
 from tidings.supervise import Supervisor
@@ -35,6 +36,8 @@ __all__ = [
 
 log = logging.getLogger("tidings")
 
+# Of /metrics: what nobody guesses in a lifetime of asking.
+TOKEN_MIN = 16
 _API = ("/v3/", "/api/v3/")
 # How client addresses are logged; None is the default, cut to their network.
 _SHOWN: dict[str, Callable[[str], str] | None] = {"short": None, "full": str, "none": lambda _: ""}
@@ -44,8 +47,9 @@ _PUBLIC = ("/f/", "/confirm/", "/static/", "/o/", "/c/", "/u/", "/p/")
 class Web:
     """The ASGI application: sends each path to its door."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, metrics: Metrics) -> None:
         self._house = house
+        self._metrics = metrics
         self._api = ApiDoor(house)
         self._public = PublicDoor(house)
         self._dashboard = DashboardDoor(house)
@@ -63,6 +67,9 @@ class Web:
             await self._public(scope, receive, send)
         elif path in ("/health", "/ready"):
             await send_reply(send, await self._alive(path), method=scope["method"])
+        elif path == "/metrics":
+            reply = await self._metrics.answer(scope["headers"])
+            await send_reply(send, reply, method=scope["method"])
         else:
             await self._dashboard(scope, receive, send)
 
@@ -89,12 +96,16 @@ class Web:
 def web(settings: Settings, db: Database) -> Edge:
     """Return the whole web application."""
     house = House(db, links(settings, db), settings.rate_limit, settings.smtp_url == OUTBOX)
+    if 0 < len(settings.metrics_token) < TOKEN_MIN:
+        raise Bad(f"TIDINGS_METRICS_TOKEN must have at least {TOKEN_MIN} characters")
+    metrics = Metrics(db, settings.metrics_token)
     return Edge(
-        Web(house),
+        Web(house, metrics),
         log=logging.getLogger("tidings.access"),
         trusted_proxies=settings.trusted_proxies,
         error_reply=_error_of,
         client_shown_as=_SHOWN[settings.log_addresses],
+        count=metrics.count if settings.metrics_token else None,
     )
 
 

@@ -18,6 +18,7 @@ from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import Timing
 from tidings.core.notices import Told
 from tidings.engine import loop, sender, upkeep
+from tidings.engine.backups import HOUR_MS, Backups
 from tidings.engine.desk import Desk
 from tidings.engine.erasing import Erasing
 from tidings.engine.heart import Heart
@@ -65,17 +66,19 @@ async def _loops(settings: Settings, db: Database, *, supervised: bool) -> None:
     instance = installation(db)
     if held := await db.write(INSTALLATION, heartbeats.wake, "engine", instance):
         log.warning("overdue broadcasts are held", extra={"broadcasts": held})
+    if why := await db.read(INSTALLATION, heartbeats.held):
+        log.warning("nothing is sent until somebody says: tidings resume", extra={"reason": why})
     mail = _Mail(settings, db)
     outbound = Outbound(allow=settings.webhook_allow)
     notifier = Notifier(db, _posting(outbound), db.pepper)
     steps = [
-        *mail.steps(),
+        *(_unless_held(db, step) for step in (*mail.steps(), notifier.step)),
         Steps(db).step,
         Teller(db, payloads.of_event).step,
         Rules(db, payloads.of_subscriber).step,
-        notifier.step,
         Erasing(db).step,
         upkeep.Upkeep(db, keep_days=settings.keep_deliveries).step,
+        *_backups(settings, db),
     ]
     heard = [asyncio.Event() for _ in steps]
     beat = Heart(db, mail.senders, instance, mail.timing)
@@ -86,6 +89,25 @@ async def _loops(settings: Settings, db: Database, *, supervised: bool) -> None:
     )
     await asyncio.gather(mail.close(), notifier.close())
     await outbound.close()
+
+
+def _unless_held(db: Database, step: loop.Step) -> loop.Step:
+    """Return a step that does nothing while this is a restored copy that nobody has looked at."""
+
+    async def free() -> int:
+        if await db.read(INSTALLATION, heartbeats.held):
+            return 0
+        return await step()
+
+    return free
+
+
+def _backups(settings: Settings, db: Database) -> list[loop.Step]:
+    """Return the step that makes backups, where they are asked for."""
+    if not settings.backup:
+        return []
+    every_ms = max(settings.backup_every, 1) * HOUR_MS
+    return [Backups(db, settings.backup, every_ms=every_ms, keep=settings.backup_keep).step]
 
 
 class _Mail:

@@ -6,14 +6,17 @@ from typing import Any, NoReturn
 
 from tidings.cli import (
     account,
+    backup_grammar,
     broadcast,
     dkim,
     integration,
     keeping,
     looking,
+    moving_grammar,
     person,
     rule,
     running,
+    sandbox,
     webhook_grammar,
 )
 from tidings.cli.options import account as _account
@@ -51,8 +54,11 @@ def parser() -> Parser:
     names = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     grammar = _Grammar(names, "tidings", everywhere)
     _running(grammar)
+    sandbox.add(grammar)
     _keeping(grammar)
+    backup_grammar.add(grammar)
     _looking(grammar)
+    moving_grammar.add(grammar)
     accounts = grammar.group("account", "make, show and change accounts, rotate their secret")
     _accounts(accounts)
     _account_update(accounts)

@@ -54,6 +54,11 @@ def count_by_day(tx: Tx, kind: str, at: int, n: int) -> None:
     tx.append(_CHANGE, (tx.account_id, kind, 0, "", day_of(at), 0, n))
 
 
+def correct(tx: Tx, key: tuple[int, str, int, str, int, int], n: int) -> None:
+    """Change one counter by `n`, for a recount alone; the key is account, kind, ref, state, bucket, day."""
+    tx.append(_CHANGE, (*key, n))
+
+
 def total(rx: Rx, kind: str, ref_id: int = 0, state: str = ANY) -> int:
     """Return how many rows a list has."""
     where = _ALL_STATES if state == ANY else _ONE_STATE

@@ -15,6 +15,7 @@ from tidings.core import (
     sequences,
     subscribers,
     subscriptions,
+    suppressions,
     tags,
     tracking,
 )
@@ -22,6 +23,7 @@ from tidings.core.deliveries import Mark
 from tidings.core.events import Origin
 from tidings.core.subscribers import Subscriber
 from tidings.errors import Conflict
+from tidings.mail import address
 from tidings.store.tx import Rx, Tx
 
 # Who pressed a button by mistake notices on the same day.
@@ -72,6 +74,16 @@ def leave_all(tx: Tx, subscriber_id: int, delivery_id: int, way: str, origin: Or
     return gone
 
 
+def never(tx: Tx, subscriber_id: int, delivery_id: int, origin: Origin) -> Subscriber:
+    """Unsubscribe a person from everything, and hold their mailbox.
+
+    Whoever signs their address up again, they get nothing until they confirm it by the link in a mail.
+    """
+    gone = leave_all(tx, subscriber_id, delivery_id, PAGE, origin)
+    suppressions.add(tx, address.parse(gone.email).mailbox, "asked never to be mailed again")
+    return gone
+
+
 def may_undo(rx: Rx, who: Subscriber, delivery_id: int) -> bool:
     """Say whether this mail's link may take its own unsubscribe back: by its page, within a day."""
     last = _last(rx, who.id)
@@ -93,6 +105,7 @@ def undo(tx: Tx, subscriber_id: int, delivery_id: int, origin: Origin) -> Subscr
     last = _last(tx, subscriber_id)
     if last is None or not may_undo(tx, who, delivery_id) or not _cancelled_by(tx, who, last):
         raise Conflict("this cannot be taken back any more")
+    suppressions.lift(tx, address.parse(who.email).mailbox)
     back = subscriptions.turn(tx, who, last.state_before)
     if back.state == "active":
         events.record(tx, "subscriber_activate", back, back.id, origin)

@@ -50,6 +50,16 @@ class Ear(Protocol):
     def close(self) -> None: ...
 
 
+class Tally:
+    """What the writer of a process has done since its start."""
+
+    __slots__ = ("groups", "seconds", "verbs")
+
+    def __init__(self) -> None:
+        self.groups = self.verbs = 0
+        self.seconds = 0.0
+
+
 class Database:
     """One database, whichever it is. Open it, and close it when done.
 
@@ -66,6 +76,7 @@ class Database:
         if self._sqlite_path:
             sqlite.prepare(self._sqlite_path)
             self._turnstile = sqlite.Turnstile(self._sqlite_path)
+        self.tally = Tally()
         self._known = Definitions(stale_ms=STALE_MS, pepper=pepper)
         self._writer = Writer(lambda: self.session(writer=True), self._known, self._now)
         self._reader: FullSession | None = None
@@ -167,11 +178,16 @@ class Database:
         return [waiting.popleft() for _ in range(min(GROUP_MAX, len(waiting)))]
 
     def _run(self, jobs: list[Job]) -> None:
+        began = time.perf_counter()
         try:
             self._writer.run(jobs)
         except Exception as problem:  # noqa: BLE001 - the top of the loop: callers are told
             for each in jobs:
                 each.error = each.error or problem
+        tally = self.tally
+        tally.groups += 1
+        tally.verbs += len(jobs)
+        tally.seconds += time.perf_counter() - began
 
     def _take_turn(self) -> None:
         """Wait until nobody writes, in a thread that may wait."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from tidings.store import postgres
+from tidings.store import postgres, snapshot
 from tidings.store.db import Database
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
@@ -51,37 +51,45 @@ def check(db: Database) -> None:
     """Raise `Behind` or `Newer` unless the database is exactly of this version."""
     session = db.session(writer=False)
     try:
-        done = _done(session)
+        found = done(session)
     finally:
         session.close()
-    _refuse_newer(done)
-    if done != {one.number for one in known()}:
+    _refuse_newer(found)
+    if found != {one.number for one in known()}:
         raise Behind("the database is not migrated yet; run: tidings migrate")
 
 
-def migrate(db: Database, said: Callable[[str], None] = lambda _: None) -> int:
-    """Bring the database to this version; return how many migrations ran."""
+def migrate(db: Database, said: Callable[[str], None] = lambda _: None, *, keep: bool = True) -> int:
+    """Bring the database to this version; return how many migrations ran.
+
+    An SQLite file that holds something is copied first, to FILE.before-NNNN beside it, unless told
+    not to `keep` it.
+    """
     session = db.session(writer=True)
+    path = db.url.removeprefix("sqlite:///") if keep and not db.shared else ""
     try:
         if isinstance(session, postgres.PostgresSession):
             session.lock(LOCK)
-        return _run(session, said)
+        return _run(session, path, said)
     finally:
         session.close()
 
 
-def _run(session: Any, said: Callable[[str], None]) -> int:
-    ran = 0
+def _run(session: Any, path: str, said: Callable[[str], None]) -> int:
+    ran, kept = 0, ""
+    path = path if done(session) else ""
     for one in known():
         # Each is looked at again under the write lock: another process may have done it.
         session.begin()
         try:
-            done = _done(session)
-            _refuse_newer(done)
-            if one.number in done:
+            found = done(session)
+            _refuse_newer(found)
+            if one.number in found:
                 session.rollback()
                 continue
-            if not done:
+            if path and not kept:
+                kept = _keep(path, one.number)
+            if not found:
                 session.script(
                     "CREATE TABLE IF NOT EXISTS migrations"
                     " (number BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)"
@@ -97,10 +105,21 @@ def _run(session: Any, said: Callable[[str], None]) -> int:
             raise
         said(f"{one.number:04d} {one.name}")
         ran += 1
+    if kept and ran:
+        said(f"the database as it was before is {kept}")
     return ran
 
 
-def _done(session: Any) -> set[int]:
+def _keep(path: str, number: int) -> str:
+    """Copy the file as it is before its first migration, while nobody else can write; return where to."""
+    file = f"{path}.before-{number:04d}"
+    with snapshot.whole(file, replace=True) as part:
+        snapshot.take(path, part)
+    return file
+
+
+def done(session: Any) -> set[int]:
+    """Return the numbers of the migrations that ran; `session` has `has_table` and `fetch`."""
     if not session.has_table("migrations"):
         return set()
     return {row[0] for row in session.fetch("SELECT number FROM migrations", {})}

@@ -220,7 +220,8 @@ class Edge:
     """The outermost ASGI application; see the module.
 
     Sets `scope["tidings.request_id"]` and `scope["tidings.client"]`. `error_reply` gives, for a path, the
-    door's way to say an error. A door may let `TooLarge` and `ClientGone` pass to here.
+    door's way to say an error; `count` is told the status and the seconds of each request. A door may
+    let `TooLarge` and `ClientGone` pass to here.
     """
 
     def __init__(
@@ -231,12 +232,14 @@ class Edge:
         trusted_proxies: Networks,
         error_reply: ErrorReplyOf,
         client_shown_as: Callable[[str], str] | None = None,
+        count: Callable[[int, float], None] | None = None,
     ) -> None:
         self._app = app
         self._log = log
         self._trusted = tuple(trusted_proxies)
         self._error_reply = error_reply
         self._client_shown_as = client_shown_as
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of scope (lifespan) go through as they are."""
@@ -262,6 +265,8 @@ class Edge:
         try:
             status = await self._guarded(scope, receive, outward, lambda: status)
         finally:
+            if self._count is not None:
+                self._count(status, perf_counter() - began)
             access.log_request(
                 self._log,
                 request_id=name,

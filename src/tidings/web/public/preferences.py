@@ -38,6 +38,8 @@ async def answer(house: House, token: str, content_type: str, body: bytes, clien
         first_name = params.text(given, "first_name")
     except (params.BadBody, params.BadValue):
         return await _page(house, token, claim, wrong="This could not be read. Please try again.")
+    if given.get("never") == "1":
+        return await _never(house, token, claim, client)
     # Without it, an empty POST of some program would be the wish to be in nothing.
     if given.get("save") != "1":
         return await _page(house, token, claim, wrong="Nothing was changed. Please press the button below.")
@@ -61,6 +63,18 @@ async def answer(house: House, token: str, content_type: str, body: bytes, clien
     except Invalid:
         return await _page(house, token, claim, wrong="This name is too long. Please shorten it.")
     return await _page(house, token, claim, saved=True)
+
+
+async def _never(house: House, token: str, claim: tuple[int, int, int], client: str) -> Reply:
+    account_id, subscriber_id, delivery_id = claim
+    origin = Origin(door="link", address=client, source="preferences page")
+    try:
+        _, who, _ = await house.db.read(account_id, leave.known, subscriber_id, delivery_id)
+        key = subscribers.sort_key(who.email)
+        await house.db.write_sorted(key, account_id, preferences.never, subscriber_id, delivery_id, origin)
+    except NotFound:
+        pass
+    return await _page(house, token, claim)
 
 
 async def _page(
