@@ -15,7 +15,17 @@ import pytest
 
 from tests.core.cast import Cast, Clock, Owner, engage, join
 from tests.core.recount import recount
-from tidings.core import accounts, exporting, purchases, subscribers, subscriptions
+from tidings.core import (
+    accounts,
+    broadcasts,
+    events,
+    exporting,
+    purchases,
+    subscribers,
+    subscriptions,
+    tags,
+    webhooks,
+)
 from tidings.core.events import Origin
 from tidings.core.importing import Tally
 from tidings.core.signup import Also
@@ -186,3 +196,32 @@ def test_it_waits_when_told_to_and_asks_120_times_a_minute() -> None:
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(Unreadable):
         Remote(url, "s")
+
+
+def test_broadcasts_and_webhooks_come_once_and_nothing_goes_out_by_them(
+    here: tuple[Database, int], there: Running
+) -> None:
+    ada = there.cast.ada
+    for subject, send_at in (("Sent", 1_700_000_000_000), ("To come", 4_000_000_000_000), ("A draft", None)):
+        draft = broadcasts.Draft(subject=subject, content="<p>x</p>", send_at=send_at, published_at=1_600_000)
+        there.db.write_now(ada.id, broadcasts.create, draft, "ada@example.com")
+    url = "https://shop.example/in"
+    there.db.write_now(ada.id, webhooks.create, "tag_add", url, subject="tag_id", subject_id=ada.vip)
+    there.db.write_now(ada.id, webhooks.create, "purchase_create", url)
+    there.db.write_now(
+        ada.id, webhooks.create, "link_click", url, subject="initiator_value", value="https://x.example/"
+    )
+    for _ in range(2):
+        pull(here, there)
+        kept = here[0].read_now(here[1], broadcasts.page, newest_first=False, number=1)
+        assert [(one.subject, one.status) for one in kept] == [
+            ("Sent", "completed"), ("To come", "draft"), ("A draft", "draft"),
+        ]  # fmt: skip
+        assert {one.content for one in kept} == {"<p>x</p>"}
+        hooks = here[0].read_now(here[1], webhooks.all_webhooks)
+        vip = next(one.id for one in here[0].read_now(here[1], tags.all_tags).values() if one.name == "vip")
+        assert [(one.event, one.subject_id, one.value) for one in hooks] == [
+            ("tag_add", vip, None), ("purchase_create", None, None), ("link_click", None, "https://x.example/"),
+        ]  # fmt: skip
+        assert all(one.disabled_at is not None for one in hooks)
+    assert here[0].read_now(here[1], events.listened) == frozenset()

@@ -9,6 +9,8 @@ import http.client
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -18,11 +20,14 @@ from tidings.core.events import Origin
 from tidings.core.importing import Import, Incoming, Slice, Tally
 from tidings.errors import Problem
 from tidings.mail import address
+from tidings.moving import kit_things
+from tidings.moving.kit_things import Refs
 from tidings.moving.people import clean_value, moment
 from tidings.moving.source import Unreadable
 from tidings.store.db import Database
 from tidings.store.tx import Tx
 
+T = TypeVar("T")
 # What ConvertKit allows in a minute.
 PER_MINUTE = 120
 ANSWER_MAX = 32 * 1_048_576
@@ -67,11 +72,11 @@ class Bought(msgspec.Struct):
     status: str = "paid"
     currency: str = "USD"
     transaction_time: str = ""
-    subtotal: float | str = 0
-    discount: float | str = 0
-    tax: float | str = 0
-    shipping: float | str = 0
-    total: float | str = 0
+    subtotal: Decimal = Decimal(0)
+    discount: Decimal = Decimal(0)
+    tax: Decimal = Decimal(0)
+    shipping: Decimal = Decimal(0)
+    total: Decimal = Decimal(0)
     products: list[dict[str, object]] = []
 
 
@@ -111,13 +116,17 @@ class Remote:
 
     def get(self, path: str, **params: str) -> Page:
         """Return one page; raise Unreadable when the address does not answer as v3 does."""
+        return self.ask(path, self._decoder, params)
+
+    def ask(self, path: str, decoder: msgspec.json.Decoder[T], params: dict[str, str]) -> T:
+        """Return an answer as `decoder` reads it; raises as `get` does."""
         wait, status = 1.0, 0
         for last in (False,) * (TRIES - 1) + (True,):
             self._take_turn()
             status, after, body = self._ask(path, params)
             if status == 200:
                 try:
-                    return self._decoder.decode(body)
+                    return decoder.decode(body)
                 except msgspec.DecodeError as problem:
                     raise Unreadable(f"the answer to {path} is none of the API v3: {problem}") from problem
             if last or not (status in (0, 429) or status >= 500):
@@ -162,7 +171,8 @@ def pull(
     again = any(
         one.digest == digest and one.state == "done" for one in db.read_now(account_id, importing.latest)
     )
-    walks = list(_define(db, account_id, remote))
+    refs: Refs = {}
+    walks = list(_define(db, account_id, remote, refs))
     one = db.write_now(account_id, importing.begin, urlsplit(url).netloc, digest, "{}")
     place, tally = one.place, one.tally
     keys = {field.key: str(field.id) for field in db.write_now(account_id, custom_fields.all_fields)}
@@ -184,10 +194,12 @@ def pull(
                     break
             page += 1
     left = _purchases(db, account_id, remote, again=again)
+    left += kit_things.broadcasts_of(db, account_id, remote)
+    left += kit_things.webhooks_of(db, account_id, remote, refs)
     return db.write_now(account_id, importing.finish, one.id), left
 
 
-def _define(db: Database, account_id: int, remote: Remote) -> Iterator[Walk]:
+def _define(db: Database, account_id: int, remote: Remote, refs: Refs) -> Iterator[Walk]:
     """Make what the account there has and this one has not, and yield the lists to be read."""
     labels = {field.key for field in db.write_now(account_id, custom_fields.all_fields)}
     for field in remote.get("custom_fields").custom_fields:
@@ -204,6 +216,7 @@ def _define(db: Database, account_id: int, remote: Remote) -> Iterator[Walk]:
             name = thing.name.casefold() if kind == "tag" else thing.name
             if name not in known[kind]:
                 known[kind][name] = db.write_now(account_id, _make, kind, thing.name)
+            refs[kind, thing.id] = known[kind][name]
             yield Walk(f"{path}/{thing.id}/subscriptions", (kind, known[kind][name]))
     yield Walk("subscribers")
     yield Walk("subscribers", None, {"sort_field": "cancelled_at"})
