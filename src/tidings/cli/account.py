@@ -64,7 +64,7 @@ def show(args: argparse.Namespace) -> int:
 
 def update(args: argparse.Namespace) -> int:
     """Change an account; what is not given stays."""
-    names = ("name", "email", "address", "time_zone", "ambiguity", "track_opens", "track_clicks")
+    names = ("name", "email", "address", "time_zone", "language", "ambiguity", "track_opens", "track_clicks")
     if all(getattr(args, name) is None for name in names):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
         raise Said(f"say what is to change: {options}")
@@ -104,6 +104,7 @@ def _facts(rx: Rx) -> dict[str, object]:
         "api_key": one.api_key,
         "postal_address": one.postal_address,
         "time_zone": accounts.time_zone(rx),
+        "language": accounts.language(rx),
         "ambiguity": accounts.ambiguity(rx),
         "track_opens": opens,
         "track_clicks": clicks,
@@ -115,6 +116,8 @@ def _update(tx: Tx, args: argparse.Namespace) -> None:
     accounts.describe(tx, name=args.name, primary_email=args.email, postal_address=args.address)
     if args.time_zone is not None:
         accounts.set_time_zone(tx, args.time_zone)
+    if args.language is not None:
+        accounts.set_language(tx, args.language)
     if args.ambiguity is not None:
         accounts.set_ambiguity(tx, args.ambiguity)
     opens, clicks = accounts.tracking(tx)

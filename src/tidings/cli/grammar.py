@@ -22,6 +22,7 @@ from tidings.cli import (
 from tidings.cli.options import account as _account
 from tidings.cli.options import as_json as _json
 from tidings.cli.options import positive as _positive
+from tidings.mail import phrases
 
 # What a broadcast's audience is made of.
 KINDS = ("tag", "form", "sequence")
@@ -196,6 +197,8 @@ def _account_update(grammar: _Grammar) -> None:
     update.add_argument("--address", metavar="TEXT", help="the postal address that every bulk mail shows")
     text = "whose clock sequences go by, such as Europe/Berlin"
     update.add_argument("--time-zone", metavar="ZONE", help=text)
+    text = "the language of our own words to readers: footers, confirmations, the pages of links"
+    update.add_argument("--language", choices=phrases.LANGUAGES, help=text)
     text = "when nobody knows whether a mail arrived: send it once more after 15 minutes, or never"
     update.add_argument("--ambiguity", choices=("retry-once", "hold"), help=text)
     for what in ("opens", "clicks"):

@@ -7,7 +7,7 @@ kept as its SHA-256 and shown once; the public key is kept as it is.
 import msgspec
 
 from tidings.errors import Invalid, NotFound
-from tidings.mail import address
+from tidings.mail import address, phrases
 from tidings.store.tx import Rx, Tx
 from tidings.tokens import digest, fresh
 
@@ -313,6 +313,28 @@ def set_time_zone(tx: Tx, name: str) -> None:
 def _load_time_zone(rx: Rx) -> str:
     row = rx.one("SELECT time_zone FROM accounts WHERE account_id = :account_id", account_id=rx.account_id)
     return str(row[0]) if row else "UTC"
+
+
+def language(rx: Rx) -> str:
+    """Return the language of our own words to the account's readers (one of `phrases.LANGUAGES`)."""
+    return rx.remember(_load_language)
+
+
+def set_language(tx: Tx, name: str) -> None:
+    """Choose the language of our own words to the account's readers."""
+    if name not in phrases.LANGUAGES:
+        raise Invalid("language", f"must be one of: {', '.join(phrases.LANGUAGES)}")
+    tx.run(
+        "UPDATE accounts SET language = :name WHERE account_id = :account_id",
+        name=name,
+        account_id=tx.account_id,
+    )
+    tx.redefine()
+
+
+def _load_language(rx: Rx) -> str:
+    row = rx.one("SELECT language FROM accounts WHERE account_id = :account_id", account_id=rx.account_id)
+    return str(row[0]) if row else "en"
 
 
 def ambiguity(rx: Rx) -> str:

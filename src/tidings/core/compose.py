@@ -7,36 +7,63 @@ from tidings.core import accounts, forms, subscribers, subscriptions
 from tidings.core.deliveries import Delivery, Letter
 from tidings.errors import NotFound, Problem
 from tidings.mail import address, message, render
+from tidings.mail.phrases import phrase, say
 from tidings.store.tx import Rx
 from tidings.tokens import Links
 
 SUBJECT = "Please confirm your subscription"
-GREETING = (
-    "{% if subscriber.first_name != blank %}Hello {{ subscriber.first_name }},{% else %}Hello,{% endif %}"
-)
 _TAGS = re.compile(r"<[^>]*>")
 _BLANK = re.compile(r"\n{3,}")
 
-HTML = f"""<p>{GREETING}</p>
-<p>Please confirm that you want to hear from <strong>{{{{ account.name }}}}</strong>.
-You, or somebody who knows your address, entered it in the form “{{{{ form.title }}}}”.</p>
-<p><a href="{{{{ confirmation_url }}}}" style="display:inline-block;padding:12px 20px;border-radius:6px;\
-background:#1d4ed8;color:#ffffff;text-decoration:none;font-weight:600">Confirm your subscription</a></p>
-<p style="color:#555555;font-size:14px">If the button does not work, open this address:<br>
-<a href="{{{{ confirmation_url }}}}">{{{{ confirmation_url }}}}</a></p>
-<p style="color:#555555;font-size:14px">If it was not you, do nothing: you will not hear from us again.</p>
+PAGE = '<!doctype html><html lang="{}"><body style="font:16px/1.5 sans-serif;color:#1a1a1a">{}</body></html>'
+_BUTTON = (
+    "display:inline-block;padding:12px 20px;border-radius:6px;background:#1d4ed8;color:#ffffff;"
+    "text-decoration:none;font-weight:600"
+)
+_ACCOUNT = "{{ account.name }}"
+_FORM = "{{ form.title }}"
+_URL = "{{ confirmation_url }}"
+
+
+def _greeting(hello: str) -> str:
+    return (
+        f"{{% if subscriber.first_name != blank %}}{hello} {{{{ subscriber.first_name }}}},"
+        f"{{% else %}}{hello},{{% endif %}}"
+    )
+
+
+def html_of(lang: str) -> str:
+    """Return the Liquid of a confirmation whose owner has written none, in a language."""
+    asks = say(lang, _ASKS, account=f"<strong>{_ACCOUNT}</strong>")
+    return f"""<p>{_greeting(phrase(lang, "Hello"))}</p>
+<p>{asks}
+{say(lang, _ENTERED, form=_FORM)}</p>
+<p><a href="{_URL}" style="{_BUTTON}">{phrase(lang, _CONFIRM)}</a></p>
+<p style="color:#555555;font-size:14px">{phrase(lang, _ELSE)}<br>
+<a href="{_URL}">{_URL}</a></p>
+<p style="color:#555555;font-size:14px">{phrase(lang, _NOT_YOU)}</p>
 """
-PAGE = '<!doctype html><html><body style="font:16px/1.5 sans-serif;color:#1a1a1a">{}</body></html>'
-TEXT = f"""{GREETING}
 
-Please confirm that you want to hear from {{{{ account.name }}}}.
-You, or somebody who knows your address, entered it in the form "{{{{ form.title }}}}".
 
-Confirm your subscription:
-{{{{ confirmation_url }}}}
+def text_of(lang: str) -> str:
+    """Return the same as text."""
+    return f"""{_greeting(phrase(lang, "Hello"))}
 
-If it was not you, do nothing: you will not hear from us again.
+{say(lang, _ASKS, account=_ACCOUNT)}
+{say(lang, _ENTERED, form=_FORM)}
+
+{phrase(lang, _CONFIRM)}:
+{_URL}
+
+{phrase(lang, _NOT_YOU)}
 """
+
+
+_ASKS = "Please confirm that you want to hear from {account}."
+_ENTERED = "You, or somebody who knows your address, entered it in the form “{form}”."
+_CONFIRM = "Confirm your subscription"
+_ELSE = "If the button does not work, open this address:"
+_NOT_YOU = "If it was not you, do nothing: you will not hear from us again."
 
 
 class Unfit(Problem):
@@ -68,12 +95,15 @@ def _confirmation(rx: Rx, delivery: Delivery, subscription_id: int, links: Links
         "form": {"title": form.title, "name": form.name},
         "confirmation_url": url,
     }
-    source = form.confirmation_html or HTML
+    lang = accounts.language(rx)
+    source = form.confirmation_html or html_of(lang)
     body = render.compile(source, html=True).render(values)
     if url not in html.unescape(body):
-        body += f'<p><a href="{html.escape(url)}">Confirm your subscription</a></p>'
-    text = _plain(body) if form.confirmation_html else render.compile(TEXT, html=False).render(values)
-    subject = render.compile(form.confirmation_subject or SUBJECT, html=False).render(values)
+        body += f'<p><a href="{html.escape(url)}">{phrase(lang, _CONFIRM)}</a></p>'
+    text = (
+        _plain(body) if form.confirmation_html else render.compile(text_of(lang), html=False).render(values)
+    )
+    subject = render.compile(form.confirmation_subject or phrase(lang, SUBJECT), html=False).render(values)
     # The same id at every attempt: whoever gets it twice sees one mail.
     domain = account.primary_email.rpartition("@")[2]
     made = message.Message(
@@ -84,7 +114,7 @@ def _confirmation(rx: Rx, delivery: Delivery, subscription_id: int, links: Links
         reply_to=None,
         subject=subject,
         text=text,
-        html=PAGE.format(body),
+        html=PAGE.format(lang, body),
         message_id=f"{delivery.account_id}.{delivery.id}.{delivery.created_at}@{domain}",
         date_ms=delivery.created_at,
         headers=(("Auto-Submitted", "auto-generated"),),

@@ -89,6 +89,7 @@ def _said(
         postal_address=account.postal_address or "",
         sender_name=account.name or account.primary_email,
         snippets=snippets.named_in(rx, subject, html, text, preheader),
+        lang=accounts.language(rx),
     )
 
 

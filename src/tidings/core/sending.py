@@ -166,6 +166,7 @@ def freeze(rx: Rx, broadcast_id: int, *, outbox: bool) -> course.Frozen:
         postal_address=account.postal_address or "",
         sender_name=account.name or account.primary_email,
         snippets=snippets.named_in(rx, one.subject, one.content, one.text, one.preheader),
+        lang=accounts.language(rx),
     )
 
 

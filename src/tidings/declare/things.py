@@ -22,6 +22,9 @@ def account(tx: Tx, want: wanted.Account) -> Outcome:
     if want.time_zone is not None and want.time_zone != accounts.time_zone(tx):
         accounts.set_time_zone(tx, want.time_zone)
         same = False
+    if want.language is not None and want.language != accounts.language(tx):
+        accounts.set_language(tx, want.language)
+        same = False
     if want.ambiguity is not None and want.ambiguity != accounts.ambiguity(tx):
         accounts.set_ambiguity(tx, want.ambiguity)
         same = False

@@ -13,6 +13,7 @@ from tidings.core.slots import ALL_DAYS
 from tidings.declare import checks, rules
 from tidings.declare.rules import Rule
 from tidings.declare.tables import Entry, Keys, Numbered, Ref, Table
+from tidings.mail import phrases
 
 
 class Account(Entry, frozen=True, kw_only=True):
@@ -20,6 +21,7 @@ class Account(Entry, frozen=True, kw_only=True):
     primary_email: str | None = None
     plan: str | None = None
     time_zone: str | None = None
+    language: str | None = None
     postal_address: str | None = None
     ambiguity: str | None = None
     track_opens: bool | None = None
@@ -296,6 +298,7 @@ ACCOUNT = Table(
         "primary_email": checks.email,
         "plan": checks.line,
         "time_zone": checks.time_zone,
+        "language": checks.one_of(*phrases.LANGUAGES),
         "postal_address": checks.postal,
         "ambiguity": checks.one_of("retry-once", "hold"),
         "track_opens": checks.flag,

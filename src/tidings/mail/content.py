@@ -186,7 +186,7 @@ def compile(  # noqa: A001 - reads as content.compile(...)
     list_id: str,
     refs: Callable[[Sequence[str]], Sequence[str]],
     feedback: str = "",
-    lang: str = "en",
+    lang: str | None = None,
     field_keys: Collection[str] | None = None,
 ) -> Compiled:
     """Compile a content; raises `ValueError`, and `render.TemplateProblem` with the line for its Liquid.
@@ -197,7 +197,7 @@ def compile(  # noqa: A001 - reads as content.compile(...)
     """
     base = checked_base(base_url)
     mail_headers = MailHeaders(content, base, list_id, feedback)
-    made = sources(content, base, lang, refs)
+    made = sources(content, base, lang or content.lang, refs)
     names = Names(
         account_name=content.sender_name,
         address=content.postal_address,

@@ -35,7 +35,7 @@ class Content:
     """The frozen words of one letter; `subject`, `html`, `text`, `preheader` and snippets are Liquid.
 
     `layout` is "text only", "classic" or "modern" in any case; `postal_address` and `sender_name` are
-    the account's, for the footer.
+    the account's, for the footer, whose words are in `lang` (BCP 47).
     """
 
     subject: str
@@ -51,6 +51,7 @@ class Content:
     track_opens: bool
     track_clicks: bool
     snippets: Mapping[str, str] = field(default_factory=dict)
+    lang: str = "en"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Frozen(msgspec.Struct, frozen=True):
     postal_address: str
     sender_name: str
     snippets: tuple[tuple[str, str], ...] = ()
+    lang: str = "en"
 
     def content(self, *, track_opens: bool, track_clicks: bool) -> Content:
         """Return it as a letter's content."""

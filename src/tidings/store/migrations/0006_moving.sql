@@ -1,5 +1,8 @@
 -- Moving in and out.
 
+-- What our own words to readers are in: the first part of a language tag.
+ALTER TABLE accounts ADD COLUMN language TEXT NOT NULL DEFAULT 'en';
+
 -- `place` is how many records of the file are done; `wishes` is JSON, what it was asked to do, and
 -- an import with the same wishes and the same file goes on where this one stands.
 CREATE TABLE imports (

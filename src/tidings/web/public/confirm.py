@@ -8,6 +8,7 @@ from typing import Final
 from tidings.core import accounts, confirmations, subscribers, subscriptions
 from tidings.core.events import Origin
 from tidings.errors import NotFound
+from tidings.mail.phrases import say
 from tidings.store.tx import Rx
 from tidings.tokens import Claim, read
 from tidings.web.house import House
@@ -23,12 +24,12 @@ async def show(house: House, token: str) -> Reply:
     if claim is None:
         return _unknown()
     if house.db.clock() > claim.made_at + confirmations.LINK_MS:
-        return _expired()
+        return await _expired(house, claim)
     try:
-        name, _ = await house.db.read(claim.account_id, _asked, claim.subject_id)
+        name, _, lang = await house.db.read(claim.account_id, _asked, claim.subject_id)
     except NotFound:
         return _unknown()
-    return pages.page(200, "confirm.html", token=token, name=name)
+    return pages.page(200, "confirm.html", lang=lang, token=token, name=name)
 
 
 async def confirm(house: House, token: str, client: str) -> Reply:
@@ -37,48 +38,50 @@ async def confirm(house: House, token: str, client: str) -> Reply:
     if claim is None:
         return _unknown()
     try:
-        name, state = await _confirm(house, claim, client)
+        name, state, lang = await _confirm(house, claim, client)
     except NotFound:
         return _unknown()
     except confirmations.Expired:
-        return _expired()
+        return await _expired(house, claim)
     if state == "active":
-        return pages.message(200, "You are subscribed", _thanks(name), "You can close this page.")
-    if state == "cancelled":
-        return pages.message(
-            200,
-            "You have unsubscribed",
-            "This address was unsubscribed after the link was sent, so the link no longer subscribes it.",
-            "If you want to come back, subscribe again and you will get a new link.",
+        title, words = "You are subscribed", (_thanks(lang, name), say(lang, "You can close this page."))
+    elif state == "cancelled":
+        title = "You have unsubscribed"
+        words = (
+            say(
+                lang,
+                "This address was unsubscribed after the link was sent, so the link no longer subscribes it.",
+            ),
+            say(lang, "If you want to come back, subscribe again and you will get a new link."),
         )
-    return pages.message(
-        200,
-        "This address gets no mail",
-        "Earlier mail to this address came back or was reported, so no more is sent to it.",
-    )
+    else:
+        title = "This address gets no mail"
+        said = "Earlier mail to this address came back or was reported, so no more is sent to it."
+        words = (say(lang, said), "")
+    return pages.message(200, say(lang, title), *filter(None, words), lang=lang)
 
 
-async def _confirm(house: House, claim: Claim, client: str) -> tuple[str, str]:
-    """Run the verb; return the account's name and the person's state."""
-    name, order = await house.db.read(claim.account_id, _asked, claim.subject_id)
+async def _confirm(house: House, claim: Claim, client: str) -> tuple[str, str, str]:
+    """Run the verb; return the account's name, the person's state, and the language of our words."""
+    name, order, lang = await house.db.read(claim.account_id, _asked, claim.subject_id)
     origin = Origin(door="link", address=client)
     _, who = await house.db.write_sorted(
         order, claim.account_id, confirmations.confirm, claim.subject_id, claim.made_at, origin
     )
-    return name, who.state
+    return name, who.state, lang
 
 
-def _asked(rx: Rx, subscription_id: int) -> tuple[str, str]:
-    """Return the name of the account that asks, and the key that sorts the person's writes."""
+def _asked(rx: Rx, subscription_id: int) -> tuple[str, str, str]:
+    """Return the name of the account that asks, the key that sorts the person's writes, and the language."""
     joined = subscriptions.get(rx, subscription_id)
     address = subscribers.person(subscribers.get(rx, joined.subscriber_id).email).address
-    return accounts.get(rx).name, f"{address.mailbox}\0{address.key}"
+    return accounts.get(rx).name, f"{address.mailbox}\0{address.key}", accounts.language(rx)
 
 
-def _thanks(name: str) -> str:
+def _thanks(lang: str, name: str) -> str:
     if name:
-        return f"Thank you for confirming your subscription to {name}."
-    return "Thank you for confirming your subscription."
+        return say(lang, "Thank you for confirming your subscription to {name}.", name=name)
+    return say(lang, "Thank you for confirming your subscription.")
 
 
 def _unknown() -> Reply:
@@ -89,10 +92,12 @@ def _unknown() -> Reply:
     )
 
 
-def _expired() -> Reply:
+async def _expired(house: House, claim: Claim) -> Reply:
+    lang = await house.db.read(claim.account_id, accounts.language)
     return pages.message(
         410,
-        "This link has expired",
-        f"It is older than {confirmations.LINK_DAYS} days.",
-        "Subscribe again, and you will get a new one.",
+        say(lang, "This link has expired"),
+        say(lang, "It is older than {days} days.", days=confirmations.LINK_DAYS),
+        say(lang, "Subscribe again, and you will get a new one."),
+        lang=lang,
     )

@@ -6,6 +6,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from tidings.core import accounts
 from tidings.errors import NotFound, Unavailable
 from tidings.web import params
 from tidings.web.house import House
@@ -97,7 +98,8 @@ class Door:
         if found[1].archived_at is not None:
             return form_page.refuse(410, *_GONE, asked)
         if method != "POST":
-            return form_page.show(found[1], asked)
+            lang = await self._house.db.read(found[0], accounts.language)
+            return form_page.show(found[1], asked, lang=lang)
         try:
             given = params.decode(b"", header(headers, b"content-type").decode("latin-1"), body)
         except params.BadBody as problem:
@@ -142,12 +144,13 @@ class Door:
         try:
             if match is None or form_id is None:
                 raise NotFound("form")
-            form = await form_page.find_by_id(self._house, form_id)
+            account_id, form = await form_page.find_by_id(self._house, form_id)
         except NotFound:
             return json_reply(404, _NO_ENTITY, [ANY_ORIGIN])
         if match[2] == "js":
             return embed.script(form, self._house.links)
-        return form_page.show(form, Asked(framed=True))
+        lang = await self._house.db.read(account_id, accounts.language)
+        return form_page.show(form, Asked(framed=True), lang=lang)
 
     async def _nowhere(self) -> Reply:
         return pages.message(404, "Not found", "There is nothing at this address.")

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from tidings.core import forms, signup, subscribers
+from tidings.core import accounts, forms, signup, subscribers
 from tidings.core.custom_fields import FIELDS_MAX
 from tidings.core.events import Origin
 from tidings.core.forms import Form
 from tidings.errors import Invalid, NotFound, Problem, TooMany, Unavailable
+from tidings.mail.phrases import phrase
 from tidings.web import access, params
 from tidings.web.house import House
 from tidings.web.http import HTML_TYPE, Reply, json_reply
@@ -58,19 +59,20 @@ async def find(house: House, uid: str) -> tuple[int, Form]:
     return account_id, await house.db.read(account_id, forms.find, form_id)
 
 
-async def find_by_id(house: House, form_id: int) -> Form:
-    """Return a form by its id alone, or raise NotFound; one that is archived counts as unknown."""
+async def find_by_id(house: House, form_id: int) -> tuple[int, Form]:
+    """Return account and form by a form's id alone, or raise NotFound; archived counts as unknown."""
     account_id = await house.db.read(0, forms.account_of_id, form_id)
     form = await house.db.read(account_id, forms.find, form_id)
     if form.archived_at is not None:
         raise NotFound("form")
-    return form
+    return account_id, form
 
 
 def show(
     form: Form,
     asked: Asked,
     *,
+    lang: str = "en",
     given: Mapping[str, object] | None = None,
     mistake: Mistake | None = None,
 ) -> Reply:
@@ -80,6 +82,7 @@ def show(
     return pages.page(
         mistake.status if mistake else 200,
         "form.html",
+        lang=lang,
         policy=_policy(form),
         headers=headers,
         bare=asked.framed,
@@ -98,6 +101,7 @@ async def submit(
 ) -> Reply:
     """Sign up who filled in the form; say problems beside their inputs."""
     account_id, form = found
+    lang = await house.db.read(account_id, accounts.language)
     mistake = None
     try:
         _admit(house, client)
@@ -105,8 +109,9 @@ async def submit(
             await _sign_up(house, account_id, form, given, client)
     except (Problem, params.BadValue) as problem:
         mistake = _mistake(problem)
+        mistake = mistake._replace(message=phrase(lang, mistake.message))
     if mistake is not None:
-        return _failed(mistake) if asked.json else show(form, asked, given=given, mistake=mistake)
+        return _failed(mistake) if asked.json else show(form, asked, lang=lang, given=given, mistake=mistake)
     target = redirect(form)
     if asked.json:
         said = {"status": "success", "message": form.success_message, "redirect_url": target}
@@ -114,7 +119,14 @@ async def submit(
     if target:
         headers = [(b"location", target.encode("ascii")), (b"cache-control", b"no-store")]
         return Reply(303, b"", HTML_TYPE, headers)
-    return pages.message(200, "Thank you", form.success_message, policy=_policy(form), bare=asked.framed)
+    return pages.message(
+        200,
+        phrase(lang, "Thank you"),
+        form.success_message,
+        lang=lang,
+        policy=_policy(form),
+        bare=asked.framed,
+    )
 
 
 def refuse(status: int, title: str, message: str, asked: Asked) -> Reply:

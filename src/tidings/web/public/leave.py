@@ -4,12 +4,13 @@ Only a POST changes anything: scanners open every link. The token in the address
 person's credential, so there is no cookie and nothing to forge.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from tidings.core import accounts, preferences, subscribers
 from tidings.core.events import Origin
 from tidings.core.subscribers import Subscriber
 from tidings.errors import Conflict, NotFound
+from tidings.mail.phrases import say
 from tidings.store.tx import Rx
 from tidings.tokens import LEAVE, read_pair
 from tidings.web import params
@@ -24,6 +25,13 @@ _ONE_CLICK: Final = ("List-Unsubscribe", "one-click")
 BODY_MAX: Final = 16_384
 
 
+class Sender(NamedTuple):
+    """The account that a link's mail came from: its name, and the language of our words."""
+
+    name: str
+    lang: str
+
+
 async def show(house: House, token: str) -> Reply:
     """GET: ask, with one button; or say that it is done."""
     claim = read_pair(house.links.key, LEAVE, token)
@@ -31,12 +39,12 @@ async def show(house: House, token: str) -> Reply:
         return unknown()
     account_id, subscriber_id, delivery_id = claim
     try:
-        name, who, undoes = await house.db.read(account_id, known, subscriber_id, delivery_id)
+        sender, who, undoes = await house.db.read(account_id, known, subscriber_id, delivery_id)
     except NotFound:
-        return _nobody()
-    return (
-        _asking(token, name, who) if who.state in ("active", "inactive") else left(token, name, who, undoes)
-    )
+        return await _nobody(house, account_id)
+    if who.state in ("active", "inactive"):
+        return _asking(token, sender, who)
+    return left(token, sender, who, undoes)
 
 
 async def answer(house: House, token: str, content_type: str, body: bytes, client: str) -> Reply:
@@ -51,7 +59,7 @@ async def answer(house: House, token: str, content_type: str, body: bytes, clien
         given = {}
     one_click = str(given.get(_ONE_CLICK[0], "")).strip().lower() == _ONE_CLICK[1]
     try:
-        name, who, _ = await house.db.read(account_id, known, subscriber_id, delivery_id)
+        sender, who, _ = await house.db.read(account_id, known, subscriber_id, delivery_id)
         key = subscribers.sort_key(who.email)
         if one_click or given.get("leave") == "all":
             way = preferences.ONE_CLICK if one_click else preferences.PAGE
@@ -64,30 +72,41 @@ async def answer(house: House, token: str, content_type: str, body: bytes, clien
             who = await house.db.write_sorted(
                 key, account_id, preferences.undo, subscriber_id, delivery_id, origin
             )
-            return _back(name, who)
+            return _back(sender, who)
         else:
-            return _asking(token, name, who, status=400)
-        name, who, undoes = await house.db.read(account_id, known, subscriber_id, delivery_id)
+            return _asking(token, sender, who, status=400)
+        sender, who, undoes = await house.db.read(account_id, known, subscriber_id, delivery_id)
     except NotFound:
-        return _nobody()
+        return await _nobody(house, account_id)
     except Conflict:
+        lang = await house.db.read(account_id, accounts.language)
         return pages.message(
             409,
-            "This cannot be taken back any more",
-            "If you want to come back, subscribe again where you did before.",
+            say(lang, "This cannot be taken back any more"),
+            say(lang, "If you want to come back, subscribe again where you did before."),
+            lang=lang,
         )
-    return left(token, name, who, undoes)
+    return left(token, sender, who, undoes)
 
 
-def known(rx: Rx, subscriber_id: int, delivery_id: int) -> tuple[str, Subscriber, bool]:
-    """Return the account's name, the person, and whether this link may take its unsubscribe back."""
+def known(rx: Rx, subscriber_id: int, delivery_id: int) -> tuple[Sender, Subscriber, bool]:
+    """Return the account, the person, and whether this link may take its unsubscribe back."""
     who = subscribers.get(rx, subscriber_id)
-    return accounts.get(rx).name, who, preferences.may_undo(rx, who, delivery_id)
+    sender = Sender(accounts.get(rx).name, accounts.language(rx))
+    return sender, who, preferences.may_undo(rx, who, delivery_id)
 
 
-def left(token: str, name: str, who: Subscriber, undoes: bool) -> Reply:
+def left(token: str, sender: Sender, who: Subscriber, undoes: bool) -> Reply:
     """Say that nothing is sent any more; with the way back for who pressed by mistake."""
-    return pages.page(200, "left.html", token=token, name=name, address=masked(who.email), undoes=undoes)
+    return pages.page(
+        200,
+        "left.html",
+        lang=sender.lang,
+        token=token,
+        name=sender.name,
+        address=masked(who.email),
+        undoes=undoes,
+    )
 
 
 def masked(email: str) -> str:
@@ -105,22 +124,27 @@ def unknown() -> Reply:
     )
 
 
-def _asking(token: str, name: str, who: Subscriber, *, status: int = 200) -> Reply:
-    return pages.page(status, "leave.html", token=token, name=name, address=masked(who.email))
+def _asking(token: str, sender: Sender, who: Subscriber, *, status: int = 200) -> Reply:
+    shown = masked(who.email)
+    return pages.page(status, "leave.html", lang=sender.lang, token=token, name=sender.name, address=shown)
 
 
-def _back(name: str, who: Subscriber) -> Reply:
-    sender = f" from {name}" if name else ""
-    if who.state == "active":
-        return pages.message(
-            200, "You are subscribed again", f"You get mail{sender} as before.", "You can close this page."
-        )
+def _back(sender: Sender, who: Subscriber) -> Reply:
+    lang = sender.lang
+    if who.state != "active":
+        title, words = "All is as it was", "This address waits for its confirmation, as it did before."
+        return pages.message(200, say(lang, title), say(lang, words), lang=lang)
+    named = "You get mail from {name} as before." if sender.name else "You get mail as before."
     return pages.message(
-        200, "All is as it was", "This address waits for its confirmation, as it did before."
+        200,
+        say(lang, "You are subscribed again"),
+        say(lang, named, name=sender.name),
+        say(lang, "You can close this page."),
+        lang=lang,
     )
 
 
-def _nobody() -> Reply:
-    return pages.message(
-        200, "You are unsubscribed", "This address is not kept here any more, so no mail is sent to it."
-    )
+async def _nobody(house: House, account_id: int) -> Reply:
+    lang = await house.db.read(account_id, accounts.language)
+    words = "This address is not kept here any more, so no mail is sent to it."
+    return pages.message(200, say(lang, "You are unsubscribed"), say(lang, words), lang=lang)

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
+from tidings.mail.phrases import phrase
 from tidings.web.http import CONTENT_POLICY, Reply, html_reply
 
 # A form is shown in frames of other sites; nothing on it is worth a stolen click, for it knows no session.
@@ -23,27 +25,38 @@ def page(
     status: int,
     template: str,
     *,
+    lang: str = "en",
     policy: str = CONTENT_POLICY,
     headers: Iterable[tuple[bytes, bytes]] = (),
     **values: object,
 ) -> Reply:
-    """Render a template as an answer; every value is escaped."""
-    html = _templates.get_template(template).render(values)
+    """Render a template as an answer; every value is escaped, its own words are said in `lang`."""
+
+    def say(english: str, **given: object) -> Markup:
+        return escape(phrase(lang, english)).format(**given)
+
+    html = _templates.get_template(template).render(**values, lang=lang, say=say, strong=_strong)
     return html_reply(status, html, policy=policy, headers=headers)
+
+
+def _strong(value: object) -> Markup:
+    return Markup("<strong>{}</strong>").format(value)
 
 
 def message(
     status: int,
     title: str,
     *paragraphs: str,
+    lang: str = "en",
     policy: str = CONTENT_POLICY,
     bare: bool = False,
     headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> Reply:
-    """A page that only says something; `bare` for a frame."""
+    """A page that only says something, words that are in `lang` already or in English; `bare` for a frame."""
     return page(
         status,
         "message.html",
+        lang=lang,
         policy=policy,
         headers=headers,
         title=title,

@@ -7,6 +7,7 @@ from tidings.core.events import Origin
 from tidings.core.preferences import Choice
 from tidings.core.subscribers import Subscriber
 from tidings.errors import Invalid, NotFound
+from tidings.mail.phrases import phrase
 from tidings.store.tx import Rx
 from tidings.tokens import LEAVE, read_pair
 from tidings.web import params
@@ -82,22 +83,23 @@ async def _page(
 ) -> Reply:
     account_id, subscriber_id, delivery_id = claim
     try:
-        name, who, undoes = await house.db.read(account_id, leave.known, subscriber_id, delivery_id)
+        sender, who, undoes = await house.db.read(account_id, leave.known, subscriber_id, delivery_id)
     except NotFound:
         return await leave.show(house, token)
     if who.state not in ("active", "inactive"):
-        return leave.left(token, name, who, undoes)
+        return leave.left(token, sender, who, undoes)
     choices = await house.db.read(account_id, _choices, who)
     return pages.page(
         422 if wrong else 200,
         "preferences.html",
+        lang=sender.lang,
         token=token,
-        name=name,
+        name=sender.name,
         address=leave.masked(who.email),
         first_name=who.first_name or "",
         choices=[(f"{_NAMES[one.kind]}[]", one) for one in choices],
         saved=saved,
-        wrong=wrong,
+        wrong=phrase(sender.lang, wrong) if wrong else "",
     )
 
 
