@@ -18,8 +18,8 @@ def shown(run: Run, *words: str) -> dict[str, object]:
 def test_an_account_is_shown_with_what_holds_for_its_mail(run: Run, acme: dict[str, object]) -> None:
     assert shown(run) == {
         "account": 1, "name": "Acme", "email": "you@example.com", "plan": "creator",
-        "api_key": acme["api_key"], "postal_address": None, "time_zone": "UTC", "ambiguity": "retry-once",
-        "track_opens": True, "track_clicks": True,
+        "api_key": acme["api_key"], "postal_address": None, "time_zone": "UTC", "language": "en",
+        "ambiguity": "retry-once", "track_opens": True, "track_clicks": True,
     }  # fmt: skip
     said = run("account", "show").out
     assert "account:        1\n" in said
@@ -36,6 +36,7 @@ def test_each_thing_can_be_changed_and_the_rest_stays(run: Run, acme: dict[str, 
         (("--email", "news@example.com"), "email", "news@example.com"),
         (("--address", " Acme\n1 Main Street \n"), "postal_address", "Acme\n1 Main Street"),
         (("--time-zone", "Europe/Berlin"), "time_zone", "Europe/Berlin"),
+        (("--language", "de"), "language", "de"),
         (("--ambiguity", "hold"), "ambiguity", "hold"),
         (("--track-opens", "off"), "track_opens", False),
         (("--track-clicks", "off"), "track_clicks", False),
