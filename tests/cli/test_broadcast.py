@@ -107,7 +107,8 @@ def test_a_time_is_utc_unless_it_has_an_offset(run: Run, db: Database, typed: st
 @pytest.mark.parametrize("typed", ("tomorrow", "", "1969-12-31T23:00", "9999-99-99", "\x1b[31m", "2099"))
 def test_a_time_that_is_none_is_refused(run: Run, db: Database, typed: str) -> None:
     ended = run("broadcast", "send", "3", "--at", typed)
-    refused(ended, "time")
+    refused(ended, "argument --at: must be ", code=2)
+    assert "\x1b" not in ended.err
     assert held(db).status == "draft"
 
 

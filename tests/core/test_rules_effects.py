@@ -77,5 +77,3 @@ def test_old_runs_are_folded_away_but_those_that_say_who_was_quiet(
     assert db.write_now(ada.id, automations.fold, clock.now, 2) == 1
     assert db.write_now(ada.id, automations.fold, clock.now, 2) == 0
     assert [run.occasion[:6] for run in runs(db, ada, one)] == ["quiet:", "event:"]
-    assert db.write_now(ada.id, automations.forget, cast.bea) == 1
-    assert [run.occasion[:6] for run in runs(db, ada, one)] == ["event:"]

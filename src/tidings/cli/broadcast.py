@@ -1,7 +1,6 @@
 """`tidings broadcast …`: sending, stopping, and what became of it."""
 
 import argparse
-from datetime import UTC, datetime, timedelta
 
 from tidings import app
 from tidings.cli import broadcast_shown
@@ -16,7 +15,6 @@ from tidings.store.db import Database
 from tidings.store.tx import Rx, Tx
 
 NOTHING_LEAVES = "No mail leaves this machine: it is kept in the Outbox, and not sent later either."
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def show_all(args: argparse.Namespace) -> int:
@@ -49,11 +47,10 @@ def show(args: argparse.Namespace) -> int:
 
 def send(args: argparse.Namespace) -> int:
     """Send a broadcast now or at a time."""
-    at = None if args.at is None else _moment(args.at)
     outbox = chosen(args).smtp_url == app.OUTBOX
     with account(args) as (db, account_id):
         remarks = _rehearsed(args, db, account_id, outbox=outbox)
-        one = db.write_now(account_id, course.schedule, args.id, at)
+        one = db.write_now(account_id, course.schedule, args.id, args.at)
         number = db.read_now(account_id, audiences.count, args.id)
     for remark in remarks:
         say(f"note: {plain(remark)}")
@@ -169,18 +166,3 @@ def _audience(rx: Rx, broadcast_id: int) -> tuple[str, int]:
 
 def _progress(one: Broadcast) -> str:
     return f"{one.progress:.1f} %" if one.status == "sending" else ""
-
-
-def _moment(typed: str) -> int:
-    """Return a time in epoch ms; without an offset it is UTC."""
-    try:
-        at = datetime.fromisoformat(typed.strip())
-        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
-        ms = (at - _EPOCH) // timedelta(milliseconds=1)
-    except (ValueError, OverflowError) as problem:
-        raise Said(
-            f"{plain(typed)[:60]!r} is no time; write it such as 2026-12-01T09:00 (UTC) or with an offset"
-        ) from problem
-    if ms < 0:
-        raise Said("the time must be after 1970")
-    return ms

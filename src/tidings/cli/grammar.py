@@ -21,6 +21,7 @@ from tidings.cli import (
 )
 from tidings.cli.options import account as _account
 from tidings.cli.options import as_json as _json
+from tidings.cli.options import moment
 from tidings.cli.options import positive as _positive
 from tidings.mail import phrases
 
@@ -217,7 +218,7 @@ def _broadcasts(grammar: _Grammar) -> None:
         grammar, "send", broadcast.send, "send a broadcast now or at a time", "7 --at 2026-12-01T09:00"
     )
     text = "when: UTC, or with an offset such as 2026-12-01T09:00+01:00; without it, now"
-    send.add_argument("--at", metavar="TIME", help=text)
+    send.add_argument("--at", metavar="TIME", type=moment, help=text)
     _of_one(grammar, "pause", broadcast.pause, "stop a broadcast until it is resumed")
     _of_one(grammar, "resume", broadcast.resume, "let a paused broadcast go on")
     _of_one(

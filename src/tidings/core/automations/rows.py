@@ -176,28 +176,6 @@ def page(rx: Rx, rule_id: int, *, before: int | None = None, limit: int = PAGE) 
     return [Run(*row) for row in found]
 
 
-def of_subscriber(rx: Rx, subscriber_id: int, *, before: int | None = None, limit: int = PAGE) -> list[Run]:
-    """Return a person's runs of all rules, newest first, those before the id `before`."""
-    found = rx.all(
-        f"SELECT {_COLUMNS} FROM rule_runs WHERE account_id = :account_id"  # noqa: S608 (our columns)
-        " AND subscriber_id = :subscriber_id AND id < :before ORDER BY id DESC LIMIT :limit",
-        account_id=rx.account_id,
-        subscriber_id=subscriber_id,
-        before=_LAST_ID if before is None else before,
-        limit=limit,
-    )
-    return [Run(*row) for row in found]
-
-
-def forget(tx: Tx, subscriber_id: int) -> int:
-    """Delete every run of a person; return how many."""
-    return tx.run(
-        "DELETE FROM rule_runs WHERE account_id = :account_id AND subscriber_id = :subscriber_id",
-        account_id=tx.account_id,
-        subscriber_id=subscriber_id,
-    )
-
-
 def fold(tx: Tx, before_at: int, limit: int) -> int:
     """Delete up to `limit` runs of the account that ended before `before_at`; return how many.
 

@@ -91,47 +91,16 @@ def get(rx: Rx, notice_id: int) -> Kept | None:
     return Kept(*row) if row else None
 
 
-def of_subscriber(
-    rx: Rx, subscriber_id: int, *, before_id: int | None = None, limit: int = PAGE
-) -> list[Kept]:
-    """Return what was told about a person, newest first."""
-    rows = rx.all(
-        f"SELECT {_NOTICE} FROM notices WHERE account_id = :account_id"  # noqa: S608 (constants)
-        " AND subscriber_id = :subscriber_id AND id < :before_id ORDER BY id DESC LIMIT :limit",
-        account_id=rx.account_id,
-        subscriber_id=subscriber_id,
-        before_id=_END if before_id is None else before_id,
-        limit=limit,
-    )
-    return [Kept(*row) for row in rows]
-
-
 def queued(rx: Rx, webhook_id: int, most: int = 10_000) -> int:
     """Return how many notices wait for a webhook, `most` at most."""
     row = rx.one(
         "SELECT COUNT(*) FROM (SELECT 1 FROM notices WHERE account_id = :account_id"
-        " AND webhook_id = :webhook_id AND state = 'queued' LIMIT :most) AS some",
+        " AND webhook_id = :webhook_id AND state = 'queued' LIMIT :most) AS waiting",
         account_id=rx.account_id,
         webhook_id=webhook_id,
         most=most,
     )
     return int(row[0]) if row else 0
-
-
-def erase(tx: Tx, subscriber_id: int, limit: int = SLICE) -> int:
-    """Delete what was or is to be told about a person, with its tries; return how many notices.
-
-    What a notifier has in hand is deleted too: its settling finds no row and leaves no trace.
-    """
-    names = {"account_id": tx.account_id, "subscriber_id": subscriber_id, "limit": limit}
-    tx.run(
-        f"DELETE FROM notice_attempts WHERE account_id = :account_id AND notice_id IN ({_THEIRS})",  # noqa: S608
-        **names,
-    )
-    return tx.run(
-        f"DELETE FROM notices WHERE account_id = :account_id AND id IN ({_THEIRS})",  # noqa: S608 (constants)
-        **names,
-    )
 
 
 def fold(tx: Tx, before_at: int, limit: int = SLICE) -> int:
@@ -152,7 +121,3 @@ def fold(tx: Tx, before_at: int, limit: int = SLICE) -> int:
 
 # Behind every id.
 _END = 2**62
-_THEIRS = (
-    "SELECT id FROM notices WHERE account_id = :account_id AND subscriber_id = :subscriber_id"
-    " ORDER BY id LIMIT :limit"
-)
