@@ -37,6 +37,8 @@ def done(checkout: Path) -> Path:
     """The same after a set-up."""
     shutil.copytree(ROOT / "node_modules", checkout / "node_modules", symlinks=True)
     shutil.copytree(ROOT / VENDOR, checkout / VENDOR)
+    # A script may have changed since the last set-up of this checkout.
+    assert set_up(checkout).returncode == 0
     return checkout
 
 
