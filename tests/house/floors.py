@@ -43,7 +43,7 @@ APART = {"accounts", "limits", "reports"}
 
 DOORS = {"api_v3", "api_v4", "dashboard", "public"}
 # What the doors may share. `server` runs them and belongs to the app.
-SHARED = {"http", "params", "access", "house"}
+SHARED = {"http", "params", "access", "house", "files"}
 SERVER = "server"
 # What the server alone is made of.
 CORK = "cork"
