@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
-from importlib import resources
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
@@ -11,6 +9,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from tidings.core import slots
+from tidings.web import files
 from tidings.web.dashboard import said as notices
 from tidings.web.dashboard.asked import Asked
 from tidings.web.http import Reply, html_reply
@@ -130,26 +129,8 @@ def span(ms: int) -> str:
     return counted(max(round(ms / 1_000), 0), "second")
 
 
-def static(name: str) -> str:
-    """Return the address of a style sheet or a script of ours, which changes with what is in it."""
-    return _static.get(name) or f"/static/{name}"
-
-
-def _addresses() -> dict[str, str]:
-    found = {}
-    for folder in ("static", "static/vendor", "scripts"):
-        place = resources.files("tidings.web").joinpath(folder)
-        below = folder.removeprefix("static").removeprefix("scripts").strip("/")
-        for entry in place.iterdir() if place.is_dir() else ():
-            if entry.is_file() and entry.name.endswith((".css", ".js")):
-                name = f"{below}/{entry.name}" if below else entry.name
-                found[name] = f"/static/{name}?v={sha256(entry.read_bytes()).hexdigest()[:16]}"
-    return found
-
-
-_static: Final = _addresses()
 _filters: Final[dict[str, Any]] = {
     "moment": moment, "day": day, "number": number, "share": share, "counted": counted, "span": span,
 }  # fmt: skip
 _templates.filters.update(_filters)
-_templates.globals["static"] = static
+_templates.globals["static"] = files.address
