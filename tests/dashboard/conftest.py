@@ -1,0 +1,28 @@
+"""What tests of the dashboard share: the filled world, made once for each worker."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.dashboard.asking import Asking
+from tests.dashboard.world import Template, World, fill
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return fill(tmp_path_factory.mktemp("filled"))
+
+
+@pytest.fixture
+def world(template: Template, tmp_path: Path) -> Iterator[World]:
+    """A filled world of this test's own."""
+    made = template.copied(tmp_path)
+    yield made
+    made.db.close()
+
+
+@pytest.fixture
+def asking(world: World) -> Iterator[Asking]:
+    with Asking(world) as made:
+        yield made
