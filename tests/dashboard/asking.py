@@ -9,6 +9,7 @@ from tests.dashboard.world import World
 from tests.web.asgi import Answer, call
 from tests.web.doors import KEY
 from tidings.web.dashboard.door import Door
+from tidings.web.http import TooLarge
 
 OURS: Final = {"sec-fetch-site": "same-origin"}
 # What the browser says of a POST that another site caused.
@@ -76,7 +77,11 @@ class Asking:
     ) -> Answer:
         """One request."""
         sent = {**(who.headers if who else {}), **(headers or {})}
-        return self._runner.run(call(self.door, method, path, sent, body))
+        try:
+            return self._runner.run(call(self.door, method, path, sent, body))
+        except TooLarge:
+            # The edge around all doors says so.
+            return Answer(413, {}, b"")
 
     def post(self, path: str, who: Who, given: Mapping[str, str] | None = None) -> Answer:
         """Post a form as its page would."""
