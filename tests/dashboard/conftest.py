@@ -7,6 +7,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from tests.dashboard.asking import Asking
+from tests.dashboard.browsing import Browsing, chromium, served
 from tests.dashboard.world import Template, World, fill
 from tidings.web.dashboard import passwords
 
@@ -36,3 +37,19 @@ def world(template: Template, tmp_path: Path) -> Iterator[World]:
 def asking(world: World) -> Iterator[Asking]:
     with Asking(world) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def browsing() -> Iterator[Browsing]:
+    """One Chromium for all tests of a worker."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def shown(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
+    """A filled world that nobody changes, and the address where it is served."""
+    world = template.copied(tmp_path_factory.mktemp("shown"))
+    with served(world.db) as url:
+        yield world, url
+    world.db.close()
