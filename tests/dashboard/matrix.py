@@ -10,6 +10,7 @@ from tidings.web.dashboard.routing import ANYBODY, EDITOR, OWNER, RANKS, UNREAD,
 
 # An id that nothing has; as long as those of large installations.
 MISSING: Final = 998_877_665_544
+_OWN: Final = ("password", "factor", "factor/confirm", "factor/end", "sessions", "sessions/{id}")
 # POST routes that need less than an editor, and why.
 LESSER: Final = {
     "/sign-in": "who signs in is nobody yet",
@@ -18,6 +19,9 @@ LESSER: Final = {
     "/sign-in/{token}": "the token is the credential",
     "/sign-out": "one's own session",
     "/accounts/{id}": "which of one's own accounts is shown",
+    **dict.fromkeys(
+        ("/settings/you", *(f"/settings/you/{one}" for one in _OWN)), "one's own name, ways in and sessions"
+    ),
 }
 
 
