@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.core.cast import DAY, HOUR
-from tests.dashboard.engines import Engines
+from tests.dashboard.engines import SLOW, Engines
 from tests.web.doors import KEY, START_MS, Rooms
 from tidings.core import (
     accounts,
@@ -151,6 +151,8 @@ class Filling:
         self.written()
         self.now[0] += HOUR
         self.engines.run()
+        # Later than any machine that looks through mail as it arrives.
+        self.now[0] += 5 * HOUR
         self.read_and_left()
         self.moved()
         self.now[0] += DAY
@@ -246,7 +248,7 @@ class Filling:
         self.do(sales.record, order, origin)
 
     def written(self) -> None:
-        """Broadcasts: a draft, one that waits, one paused, one sent, which two mailboxes refused."""
+        """Broadcasts: one sent, one being sent, one that waits, one paused, a draft."""
         say = self.say
 
         def draft(subject: str, **more: Any) -> Any:
@@ -256,8 +258,8 @@ class Filling:
             )  # fmt: skip
             return self.do(letters.create, body, "ada@example.com")
 
-        sent = draft(say("subject"))
-        self.do(course.schedule, sent.id)
+        for subject in (say("subject"), SLOW):
+            self.do(course.schedule, draft(subject).id)
         waiting = draft("Waits", send_at=self.now[0] + 30 * DAY)
         parts = [course.Part("tag", self.tags[1]), course.Part("form", self.double, excluded=True)]
         self.do(course.set_audience, waiting.id, parts)
@@ -269,9 +271,11 @@ class Filling:
         """Opens, clicks and an unsubscribe by the link of the sent broadcast."""
         rows = self._rows(
             "SELECT id, subscriber_id, broadcast_id FROM deliveries WHERE account_id = :a AND state = 'sent'"
-            " AND broadcast_id IS NOT NULL ORDER BY id"
+            " AND broadcast_id = (SELECT MIN(broadcast_id) FROM deliveries WHERE account_id = :a) ORDER BY id"
         )
-        links = self._rows("SELECT id FROM links WHERE account_id = :a AND owner LIKE 'broadcast:%' LIMIT 1")
+        links = self._rows(
+            "SELECT id FROM links WHERE account_id = :a AND owner LIKE 'broadcast:%' ORDER BY id LIMIT 1"
+        )
         link = self.db.read_now(self.account.id, tracking.link, links[0][0]) if links else None
         agent = self.say("agent")
         for at, (delivery, subscriber, _) in enumerate(rows[:5]):
