@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.core.cast import DAY, HOUR
 from tests.dashboard.engines import SLOW, Engines
-from tests.web.doors import KEY, START_MS, Rooms
+from tests.web.doors import BASE, KEY, START_MS, Rooms
 from tidings.core import (
     accounts,
     audit,
@@ -90,14 +90,20 @@ class Template:
 class World(Rooms):
     """A house over a filled database, its clock standing a little after all that happened."""
 
-    def __init__(
-        self, folder: Path, ada: Account, eve: Account, *, base: str = "http://tidings.test"
-    ) -> None:
+    def __init__(self, folder: Path, ada: Account, eve: Account, *, base: str = BASE) -> None:
         self.now = START_MS + 3 * DAY
         self.folder = folder
         self.db = Database(f"sqlite:///{folder}/tidings.db", clock=lambda: self.now, pepper=KEY)
         self.account_id, self.ada, self.eve = ada.id, ada, eve
         self.house = House(self.db, Links(base, KEY), 0, sends_nothing=False)
+
+    @classmethod
+    def of(cls, db: Database, ada: Account, eve: Account) -> "World":
+        """Return a world over an open database."""
+        made = cls.__new__(cls)
+        made.db, made.account_id, made.ada, made.eve, made.now = db, ada.id, ada, eve, db.clock()
+        made.house = House(db, Links(BASE, KEY), 0, sends_nothing=False)
+        return made
 
 
 def fill(folder: Path, say: Say = plain, people: int = PEOPLE) -> Template:
@@ -129,12 +135,23 @@ def _spread_ids(tx: Tx) -> None:
 class Filling:
     """Fills one account."""
 
-    def __init__(self, db: Database, now: list[int], name: str, say: Say, people: int) -> None:
-        self.db, self.now, self.name, self.say, self.people = db, now, name, say, people
-        keys = db.write_now(
-            0, accounts.create, f"{name}: {say('account')}"[:100], f"{name.lower()}@example.com"
-        )
-        self.account = Account(keys.account_id)
+    def __init__(
+        self,
+        db: Database,
+        now: list[int],
+        name: str,
+        say: Say = plain,
+        people: int = PEOPLE,
+        pace_ms: int = 0,
+        account_id: int | None = None,
+    ) -> None:
+        self.db, self.now, self.name, self.say = db, now, name, say
+        self.people, self.pace_ms = people, pace_ms
+        if account_id is None:
+            named = f"{name}: {say('account')}"[:100]
+            made = db.write_now(0, accounts.create, named, f"{name.lower()}@example.com")
+            account_id = made.account_id
+        self.account = Account(account_id)
         self.engines = Engines(db, say)
 
     def do(self, verb: Any, *args: Any, **options: Any) -> Any:
@@ -185,7 +202,7 @@ class Filling:
         made = self.do(tags.create, [say("tag")[:100], f"vip {self.name}", f"third {self.name}"])
         self.tags = [one.id for one in made]
         self.do(tags.set_public, self.tags[1], public=True)
-        self.fields = [one.id for one in self.do(fields.create, [say("custom field")[:100], "City"])]
+        self.fields = [one.id for one in self.do(fields.create, [say("custom field")[:100], "Town"])]
         words = {
             name: say(name) for name in ("title", "description", "sign_up_button_text", "success_message")
         }
@@ -232,10 +249,11 @@ class Filling:
         for n in range(self.people):
             kind, ref = [("form", self.plain), ("tag", self.tags[0]), ("sequence", self.sequence)][n % 3]
             email = f"p{n}.{low}@example.com" if n else _mailbox(self.say("local part"), f"{low}.example")
-            values = {fields_key(self.say("custom field")): self.say("field value"), "city": "Bern"}
+            values = {fields_key(self.say("custom field")): self.say("field value"), "town": "Bern"}
             person = subscribers.person(email, self.say("first name")[:100], values)
             also = Also(tags=self.tags[: n % 3], sequences=[self.sequence] if n % 4 == 0 else [])
             who.append(self.do(signup.sign_up, kind, ref, person, also, origin)[1])
+            self.now[0] += self.pace_ms
         waits = subscribers.person(f"waits.{low}@example.com", "Cal")
         self.do(signup.sign_up, "form", self.double, waits, Also(), origin)
         self.do(subscriptions.turn, who[-1], "bounced")
@@ -258,8 +276,11 @@ class Filling:
             )  # fmt: skip
             return self.do(letters.create, body, "ada@example.com")
 
+        everybody = [("form", self.plain), ("tag", self.tags[0]), ("sequence", self.sequence)]
         for subject in (say("subject"), SLOW):
-            self.do(course.schedule, draft(subject).id)
+            made = draft(subject).id
+            self.do(course.set_audience, made, [course.Part(*one) for one in everybody])
+            self.do(course.schedule, made)
         waiting = draft("Waits", send_at=self.now[0] + 30 * DAY)
         parts = [course.Part("tag", self.tags[1]), course.Part("form", self.double, excluded=True)]
         self.do(course.set_audience, waiting.id, parts)
