@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidings.core import finding, forms, sequences, subscriptions, tags
+from tidings.core import finding, forms, sequences, tags
 from tidings.core.finding import Query
 from tidings.core.subscribers import STATES, walks
+from tidings.core.subscriptions import walks as joined
 from tidings.errors import Invalid, NotFound
 from tidings.store.tx import Rx
 
@@ -89,9 +90,9 @@ def after(rx: Rx, chosen: Chosen, after_id: int, until_id: int, limit: int) -> t
     query = chosen.query
     most = LOOKED if query.words or query.kind else limit
     if query.kind is not None:
-        joined = subscriptions.joined_after(rx, query.kind, query.ref_id, after_id, until_id, most)
-        looked = [one for one, _ in joined]
-        found = [one for one, state in joined if query.state in (None, state)]
+        theirs = joined.joined_after(rx, query.kind, query.ref_id, after_id, until_id, most)
+        looked = [one for one, _ in theirs]
+        found = [one for one, state in theirs if query.state in (None, state)]
     else:
         looked = found = walks.ids_after(rx, query.state, after_id, until_id, most)
     if query.words:

@@ -14,6 +14,7 @@ from tidings.core.finding import indexed
 from tidings.core.search import grams
 from tidings.core.subscribers import Subscriber, lists, walks
 from tidings.core.subscribers.walks import Named
+from tidings.core.subscriptions import walks as joined
 from tidings.store.tx import Rx
 
 PAGE = 50
@@ -94,8 +95,13 @@ def matches(rx: Rx, query: Query, people: list[Named]) -> list[Named]:
     ]
     if query.kind is None or not found:
         return found
-    inside = subscriptions.ever_in(rx, query.kind, query.ref_id, [one.id for one in found])
+    inside = joined.ever_in(rx, query.kind, query.ref_id, [one.id for one in found])
     return [one for one in found if one.id in inside]
+
+
+def by_state(rx: Rx, query: Query) -> dict[str, int]:
+    """Return how many people of a form, a tag or a sequence, or of all, there are in each state."""
+    return counters.by_state(rx, query.kind or "subscribers", query.ref_id if query.kind else 0)
 
 
 def count(rx: Rx, query: Query, most: int) -> tuple[int, bool]:
@@ -146,7 +152,7 @@ def _source(rx: Rx, query: Query, words: list[str], before_id: int) -> Iterator[
 
 
 def _joined(rx: Rx, kind: str, ref_id: int, before_id: int) -> Iterator[list[Named]]:
-    while ids := subscriptions.joined_before(rx, kind, ref_id, before_id, walks.NAMED_MAX):
+    while ids := joined.joined_before(rx, kind, ref_id, before_id, walks.NAMED_MAX):
         yield walks.named(rx, ids)
         before_id = ids[-1]
 

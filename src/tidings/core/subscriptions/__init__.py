@@ -87,29 +87,6 @@ _HAVING = {
     for kind in KINDS
     for size in zones.SIZES
 }
-_EVER = {
-    (kind, size): (
-        f"SELECT subscriber_id FROM subscriptions WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
-        f" AND subscriber_id IN ({', '.join(f':id{at}' for at in range(size))})"
-    )
-    for kind in KINDS
-    for size in zones.SIZES
-}
-_BEFORE = {
-    kind: (
-        f"SELECT subscriber_id FROM subscriptions WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
-        " AND subscriber_id < :before_id ORDER BY subscriber_id DESC LIMIT :limit"
-    )
-    for kind in KINDS
-}
-_AFTER = {
-    kind: (
-        "SELECT subscriber_id, subscriber_state FROM subscriptions"  # noqa: S608 (our names)
-        f" WHERE account_id = :account_id AND {kind}_id = :ref_id AND subscriber_id > :after_id"
-        " AND subscriber_id <= :until_id ORDER BY subscriber_id LIMIT :limit"
-    )
-    for kind in KINDS
-}
 
 
 def start(
@@ -330,48 +307,11 @@ def having(rx: Rx, kind: str, ref_ids: list[int], subscriber_ids: list[int]) -> 
     """Return who of these people (at most 500) is in one of these things."""
     found: set[int] = set()
     for ref_id in ref_ids if subscriber_ids else []:
-        size, names = _named(subscriber_ids)
+        size, names = zones.named(subscriber_ids)
         found.update(
             row[0] for row in rx.all(_HAVING[kind, size], account_id=rx.account_id, ref_id=ref_id, **names)
         )
     return found
-
-
-def ever_in(rx: Rx, kind: str, ref_id: int, subscriber_ids: list[int]) -> set[int]:
-    """Return who of these people (at most 500) is in a thing or was, as its counters count them."""
-    if not subscriber_ids:
-        return set()
-    size, names = _named(subscriber_ids)
-    rows = rx.all(_EVER[kind, size], account_id=rx.account_id, ref_id=ref_id, **names)
-    return {row[0] for row in rows}
-
-
-def joined_before(rx: Rx, kind: str, ref_id: int, before_id: int, limit: int) -> list[int]:
-    """Return the newest people before an id who are in a thing or were, newest first."""
-    rows = rx.all(_BEFORE[kind], account_id=rx.account_id, ref_id=ref_id, before_id=before_id, limit=limit)
-    return [row[0] for row in rows]
-
-
-def joined_after(
-    rx: Rx, kind: str, ref_id: int, after_id: int, until_id: int, limit: int
-) -> list[tuple[int, str]]:
-    """Return the next people behind an id who are in a thing or were, each with their state."""
-    rows = rx.all(
-        _AFTER[kind],
-        account_id=rx.account_id,
-        ref_id=ref_id,
-        after_id=after_id,
-        until_id=until_id,
-        limit=limit,
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
-def _named(subscriber_ids: list[int]) -> tuple[int, dict[str, int]]:
-    """Name ids for one of the few statements that serve every number of them."""
-    size = next(size for size in zones.SIZES if len(subscriber_ids) <= size)
-    padded = subscriber_ids + subscriber_ids[-1:] * (size - len(subscriber_ids))
-    return size, {f"id{at}": one for at, one in enumerate(padded)}
 
 
 def _subscription(row: tuple[object, ...]) -> Subscription:
