@@ -19,9 +19,11 @@ from tidings.core.deliveries import Timing
 from tidings.core.notices import Told
 from tidings.engine import loop, sender, upkeep
 from tidings.engine.backups import HOUR_MS, Backups
+from tidings.engine.bulk import Bulk
 from tidings.engine.desk import Desk
 from tidings.engine.erasing import Erasing
 from tidings.engine.heart import Heart
+from tidings.engine.indexing import Indexing
 from tidings.engine.notifier import Notifier, Post
 from tidings.engine.owner_notes import OwnerNotes
 from tidings.engine.pace import Pace
@@ -77,6 +79,8 @@ async def _loops(settings: Settings, db: Database, *, supervised: bool) -> None:
         Teller(db, payloads.of_event).step,
         Rules(db, payloads.of_subscriber).step,
         Erasing(db).step,
+        Indexing(db).step,
+        Bulk(db).step,
         upkeep.Upkeep(db, keep_days=settings.keep_deliveries).step,
         *_backups(settings, db),
     ]

@@ -69,6 +69,15 @@ def total(rx: Rx, kind: str, ref_id: int = 0, state: str = ANY) -> int:
     return int(row[0]) if row else 0
 
 
+def by_state(rx: Rx, kind: str, ref_id: int = 0) -> dict[str, int]:
+    """Return how many rows a list has in each state."""
+    rows = rx.all(
+        f"SELECT state, n FROM counters WHERE {_ALL_STATES} AND bucket = -1 AND n <> 0",  # noqa: S608 (constants)
+        **_names(rx, kind, ref_id, ANY),
+    )
+    return {row[0]: int(row[1]) for row in rows}
+
+
 def total_dated(rx: Rx, kind: str, state: str, first_day: int, last_day: int) -> int:
     """Return how many rows of a dated list fall between two days, both included."""
     row = rx.one(

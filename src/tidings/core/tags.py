@@ -100,6 +100,24 @@ def of_subscriber(rx: Rx, subscriber_id: int) -> list[Tag]:
     return [known[one] for one in subscriptions.tag_ids(rx, subscriber_id) if one in known]
 
 
+def named(tx: Tx, name: str) -> Tag:
+    """Return the tag of this name, made where there is none."""
+    row = tx.one(
+        "SELECT id, name, created_at, updated_at FROM tags WHERE account_id = :account_id"
+        " AND name_key = :key",
+        account_id=tx.account_id,
+        key=_name_key(_clean_name(name)),
+    )
+    return Tag(*row) if row else create(tx, [name])[0]
+
+
+def put_on(tx: Tx, tag_id: int, subscriber_id: int, origin: Origin) -> Tag:
+    """Put a tag on a person; one they have already changes nothing."""
+    tag = find(tx, tag_id)
+    subscriptions.start(tx, subscribers.get(tx, subscriber_id), "tag", tag_id, origin)
+    return tag
+
+
 def remove(tx: Tx, tag_id: int, subscriber_id: int, origin: Origin) -> Tag:
     """Take a tag off a person; a tag they never had changes nothing."""
     who = subscribers.get(tx, subscriber_id)

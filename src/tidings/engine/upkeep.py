@@ -12,11 +12,11 @@ from tidings.core import (
     notices,
     owner_notes,
     pacing,
-    subscribers,
     tracking,
 )
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import folding
+from tidings.core.subscribers import forgetting
 from tidings.store.db import Database
 from tidings.store.tx import Tx
 
@@ -155,4 +155,4 @@ class Fold:
 
 
 def _erase_slice(tx: Tx, erasure_id: int, field_id: int, after_id: int) -> None:
-    custom_fields.move_erasure(tx, erasure_id, subscribers.erase_field(tx, field_id, after_id))
+    custom_fields.move_erasure(tx, erasure_id, forgetting.erase_field(tx, field_id, after_id))

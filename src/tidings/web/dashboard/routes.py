@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tidings.web.dashboard import home, outbox, signing_in
+from tidings.web.dashboard import home, outbox, signing_in, subscribers
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
@@ -13,4 +13,5 @@ ROUTES: Final = (
     *keys.ROUTES,
     *members.ROUTES,
     *you.ROUTES,
+    *subscribers.ROUTES,
 )

@@ -306,19 +306,11 @@ def tag_ids(rx: Rx, subscriber_id: int) -> list[int]:
 def having(rx: Rx, kind: str, ref_ids: list[int], subscriber_ids: list[int]) -> set[int]:
     """Return who of these people (at most 500) is in one of these things."""
     found: set[int] = set()
-    if not subscriber_ids:
-        return found
-    size = next(size for size in zones.SIZES if len(subscriber_ids) <= size)
-    padded = subscriber_ids + subscriber_ids[-1:] * (size - len(subscriber_ids))
-    names = {f"id{at}": one for at, one in enumerate(padded)}
-    for ref_id in ref_ids:
-        rows = rx.all(
-            _HAVING[kind, size],
-            account_id=rx.account_id,
-            ref_id=ref_id,
-            **names,
+    for ref_id in ref_ids if subscriber_ids else []:
+        size, names = zones.named(subscriber_ids)
+        found.update(
+            row[0] for row in rx.all(_HAVING[kind, size], account_id=rx.account_id, ref_id=ref_id, **names)
         )
-        found.update(row[0] for row in rows)
     return found
 
 
