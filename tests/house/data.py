@@ -29,6 +29,7 @@ OWNERS = {
     "sequences": "core.sequences",
     "sequence_emails": "core.sequences",
     "sequence_exclusions": "core.sequences",
+    "sequence_numbers": "core.sequences",
     "entries": "core.entries",
     "tags": "core.tags",
     "subscriptions": "core.subscriptions",

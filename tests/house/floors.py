@@ -34,7 +34,7 @@ ORDER = {
     "forms": MAKES, "sequences": MAKES, "tags": MAKES, "broadcasts": MAKES, "tracking": MAKES,
     "signup": WHOLES, "compose": WHOLES, "automations": WHOLES, "advance": WHOLES, "preferences": WHOLES,
     "letters": WHOLES, "sending": WHOLES, "rehearsal": WHOLES, "heartbeats": WHOLES, "pacing": WHOLES,
-    "telling": WHOLES, "history": WHOLES, "erasure": WHOLES,
+    "telling": WHOLES, "history": WHOLES, "erasure": WHOLES, "retiring": WHOLES,
     "importing": WHOLES, "exporting": WHOLES, "checking": WHOLES, "users": WHOLES,
 }  # fmt: skip
 # They stand apart: they import facts at most, and nobody in the core imports them, but

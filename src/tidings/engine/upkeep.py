@@ -12,6 +12,7 @@ from tidings.core import (
     owner_notes,
     pacing,
     subscribers,
+    tags,
     tracking,
 )
 from tidings.core.accounts import INSTALLATION
@@ -35,7 +36,7 @@ LEARN_S = 10.0
 
 
 class Upkeep:
-    """Removes values of deleted custom fields, forgotten limits and rests, and folds old mail away."""
+    """Removes values of deleted custom fields, deleted tags, forgotten limits and rests, and old mail."""
 
     def __init__(self, db: Database, *, keep_days: int = 0) -> None:
         self._db = db
@@ -52,6 +53,10 @@ class Upkeep:
         if waiting is not None:
             account_id, erasure_id, field_id, after_id = waiting
             await self._db.write(account_id, _erase_slice, erasure_id, field_id, after_id)
+            return 1
+        deleted = await self._db.read(INSTALLATION, tags.next_to_empty)
+        if deleted is not None and await self._db.write(deleted[0], tags.empty, deleted[1]):
+            await asyncio.sleep(PAUSE_S)
             return 1
         await self._learn()
         now = self._db.clock()
