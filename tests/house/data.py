@@ -39,6 +39,8 @@ OWNERS = {
     "outbox": "core.outbox",
     "broadcasts": "core.broadcasts",
     "broadcast_audiences": "core.broadcasts",
+    "broadcast_hours": "core.broadcasts",
+    "trials": "core.trials",
     "signing_keys": "core.signing",
     "heartbeats": "core.heartbeats",
     "paces": "core.pacing",

@@ -147,19 +147,25 @@ def freeze(rx: Rx, broadcast_id: int, *, outbox: bool) -> course.Frozen:
 
     With `outbox` no mail leaves this machine, so the postal address may be missing.
     """
-    one = broadcasts.find(rx, broadcast_id)
-    account = accounts.get(rx)
+    one = as_it_stands(rx, broadcast_id)
     if not one.subject:
         raise NotReady("The broadcast has no subject: give it one, then resume it")
-    if not one.content and not one.text:
+    if not one.html and not one.text:
         raise NotReady("The broadcast has no content: give it some, then resume it")
-    if not (account.postal_address or outbox):
+    if not (one.postal_address or outbox):
         raise NotReady(
             "The account has no postal address, which every bulk mail must show: give it one with"
             " `tidings account update --address`, then resume the broadcast"
         )
+    return one
+
+
+def as_it_stands(rx: Rx, broadcast_id: int) -> course.Frozen:
+    """Return what `freeze` does, whatever is missing."""
+    one = broadcasts.find(rx, broadcast_id)
+    account = accounts.get(rx)
     return course.Frozen(
-        subject=one.subject,
+        subject=one.subject or "",
         html=one.content or "",
         text=one.text,
         preheader=one.preheader,

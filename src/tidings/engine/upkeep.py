@@ -14,6 +14,7 @@ from tidings.core import (
     subscribers,
     tags,
     tracking,
+    trials,
 )
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import folding
@@ -76,9 +77,8 @@ class Upkeep:
     async def _forget(self, now: int) -> int:
         """Forget a slice of what was told a month ago; return how much it was."""
         before_at = now - notices.KEEP_MS
-        return await self._db.write(INSTALLATION, notices.fold, before_at, LOG_SLICE) + await self._db.write(
-            INSTALLATION, owner_notes.fold, before_at, LOG_SLICE
-        )
+        folds = (notices.fold, owner_notes.fold, trials.fold)
+        return sum([await self._db.write(INSTALLATION, fold, before_at, LOG_SLICE) for fold in folds])
 
     async def _forget_runs(self, now: int) -> int:
         """Forget what rules did a month ago, a slice; return 0 when today's pass is done."""
