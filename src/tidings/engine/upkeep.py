@@ -56,7 +56,7 @@ class Upkeep:
             await self._db.write(account_id, _erase_slice, erasure_id, field_id, after_id)
             return 1
         deleted = await self._db.read(INSTALLATION, tags.next_to_empty)
-        if deleted is not None and await self._db.write(deleted[0], tags.empty, deleted[1]):
+        if deleted is not None and await self._db.write(deleted[0], tags.empty, deleted[1]) > 0:
             await asyncio.sleep(PAUSE_S)
             return 1
         await self._learn()

@@ -91,7 +91,7 @@ def written(rx: Rx, sequence_id: int, email_id: int) -> Written:
     subject, html, delay_ms, text, preheader, published_at, weekdays, hour = row[4:]
     published = published_at is not None
     one = SequenceEmail(subject, html, delay_ms, text, preheader, published, weekdays, hour)
-    return Written(*row[:4], one)
+    return Written(row[0], row[1], row[2], row[3], one)
 
 
 def email(rx: Rx, email_id: int) -> Words:

@@ -2,10 +2,12 @@
 
 from typing import Final
 
-from tidings.web.dashboard import home, outbox, signing_in
+from tidings.web.dashboard import form_mail, forms, home, outbox, signing_in
 
 ROUTES: Final = (
     *signing_in.ROUTES,
     *home.ROUTES,
     *outbox.ROUTES,
+    *forms.ROUTES,
+    *form_mail.ROUTES,
 )
