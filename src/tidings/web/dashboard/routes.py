@@ -3,6 +3,7 @@
 from typing import Final
 
 from tidings.web.dashboard import form_mail, forms, home, outbox, signing_in
+from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
     *signing_in.ROUTES,
@@ -10,4 +11,8 @@ ROUTES: Final = (
     *outbox.ROUTES,
     *forms.ROUTES,
     *form_mail.ROUTES,
+    *account.ROUTES,
+    *keys.ROUTES,
+    *members.ROUTES,
+    *you.ROUTES,
 )
