@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tidings.web.dashboard import form_mail, forms, home, outbox, signing_in
+from tidings.web.dashboard import fields, form_mail, forms, home, outbox, signing_in, tags
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
@@ -11,6 +11,8 @@ ROUTES: Final = (
     *outbox.ROUTES,
     *forms.ROUTES,
     *form_mail.ROUTES,
+    *tags.ROUTES,
+    *fields.ROUTES,
     *account.ROUTES,
     *keys.ROUTES,
     *members.ROUTES,
