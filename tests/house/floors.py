@@ -35,7 +35,8 @@ ORDER = {
     "forms": MAKES, "sequences": MAKES, "tags": MAKES, "broadcasts": MAKES, "tracking": MAKES,
     "signup": WHOLES, "compose": WHOLES, "automations": WHOLES, "advance": WHOLES, "preferences": WHOLES,
     "letters": WHOLES, "sending": WHOLES, "rehearsal": WHOLES, "heartbeats": WHOLES, "pacing": WHOLES,
-    "telling": WHOLES, "history": WHOLES, "erasure": WHOLES,
+    "trials": WHOLES, "launch": WHOLES,
+    "telling": WHOLES, "history": WHOLES, "erasure": WHOLES, "retiring": WHOLES,
     "importing": WHOLES, "exporting": WHOLES, "checking": WHOLES, "users": WHOLES, "overview": WHOLES,
     "finding": WHOLES, "bulk": WHOLES,
 }  # fmt: skip

@@ -32,6 +32,7 @@ from tidings.engine.rules import Rules
 from tidings.engine.scheduler import Scheduler
 from tidings.engine.steps import Steps
 from tidings.engine.teller import Teller
+from tidings.engine.trials import Trials
 from tidings.outbound.client import Outbound
 from tidings.settings import Settings
 from tidings.store import migrate
@@ -120,7 +121,8 @@ class _Mail:
     def __init__(self, settings: Settings, db: Database) -> None:
         outbox = settings.smtp_url == OUTBOX
         self.timing = Timing(settings.lease * 1_000, settings.uncertain_wait * 1_000)
-        self._desk = Desk(db, links(settings, db), outbox=outbox)
+        ours = links(settings, db)
+        self._desk = Desk(db, ours, outbox=outbox)
         self._hands = providers_of(settings, db)
         room = None if db.shared else Room(db.folder, settings.free_space * 1_000_000)
         limits = limits_of(settings)
@@ -135,10 +137,16 @@ class _Mail:
             )
         self._scheduler = Scheduler(db, self._desk, self.timing, outbox=outbox)
         self._notes = OwnerNotes(db, self._hands["now"].send)
+        self._trials = Trials(db, self._desk, ours, self._hands["now"].send)
 
     def steps(self) -> list[loop.Step]:
         """Return the steps of its loops."""
-        return [*(one.step for one in self.senders), self._scheduler.step, self._notes.step]
+        return [
+            *(one.step for one in self.senders),
+            self._scheduler.step,
+            self._notes.step,
+            self._trials.step,
+        ]
 
     async def close(self) -> None:
         """Let what is handed come to its end."""

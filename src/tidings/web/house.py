@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from tidings.core.limits import Windows
+from tidings.mail.press import Press
 from tidings.store.db import Database
 from tidings.tokens import Links
 
@@ -17,6 +18,8 @@ class House:
     rate_limit: int
     sends_nothing: bool
     windows: Windows = field(default_factory=Windows)
+    # Renders previews as the engine renders letters; its process starts with the first of them.
+    press: Press = field(default_factory=Press)
     # The hour in which each key was last noted as used, by the key's hash.
     used: dict[str, int] = field(default_factory=dict)
     # When this process began, by `time.monotonic`.

@@ -8,7 +8,7 @@ PAGE = 50
 # Rows of one slice of a retry: some 10 ms of SQLite's write lock.
 RETRY_SLICE = 1_000
 
-_COLUMNS = (
+COLUMNS = (
     "id, subscriber_id, occasion, state, attempts, reply,"
     # A broadcast's mail is due from the first (0), whatever the clock says.
     " CASE WHEN due_at = 0 THEN created_at ELSE due_at END, handed_at, settled_at, opened_at,"
@@ -49,7 +49,7 @@ def of_broadcast(
     """Return recipients of a broadcast by subscriber; `unsent`: by id, who failed or is uncertain."""
     if unsent:
         rows = rx.all(
-            f"SELECT {_COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
+            f"SELECT {COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
             " AND broadcast_id = :broadcast_id AND state IN ('failed', 'uncertain') AND id > :after_id"
             " ORDER BY id LIMIT :limit",
             account_id=rx.account_id,
@@ -59,7 +59,7 @@ def of_broadcast(
         )
     else:
         rows = rx.all(
-            f"SELECT {_COLUMNS} FROM deliveries WHERE account_id = :account_id AND occasion = :occasion"  # noqa: S608 (our columns)
+            f"SELECT {COLUMNS} FROM deliveries WHERE account_id = :account_id AND occasion = :occasion"  # noqa: S608 (our columns)
             " AND subscriber_id > :after_id ORDER BY subscriber_id LIMIT :limit",
             account_id=rx.account_id,
             occasion=f"broadcast:{broadcast_id}",
@@ -72,7 +72,7 @@ def of_broadcast(
 def of_subscriber(rx: Rx, subscriber_id: int, *, before_id: int = 2**62, limit: int = PAGE) -> list[Row]:
     """Return a person's mails, newest first."""
     rows = rx.all(
-        f"SELECT {_COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
+        f"SELECT {COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
         " AND subscriber_id = :subscriber_id AND id < :before_id ORDER BY id DESC LIMIT :limit",
         account_id=rx.account_id,
         subscriber_id=subscriber_id,

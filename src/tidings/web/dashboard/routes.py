@@ -2,13 +2,17 @@
 
 from typing import Final
 
-from tidings.web.dashboard import home, outbox, signing_in, subscribers
+from tidings.web.dashboard import fields, form_mail, forms, home, outbox, signing_in, subscribers, tags
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
     *signing_in.ROUTES,
     *home.ROUTES,
     *outbox.ROUTES,
+    *forms.ROUTES,
+    *form_mail.ROUTES,
+    *tags.ROUTES,
+    *fields.ROUTES,
     *account.ROUTES,
     *keys.ROUTES,
     *members.ROUTES,
