@@ -89,6 +89,7 @@ class Web:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 await self._public.close()
+                await self._house.press.stop()
             await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 return

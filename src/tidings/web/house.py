@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from tidings.core.limits import Windows
+from tidings.mail.press import Press
 from tidings.store.db import Database
 from tidings.tokens import Links
 
@@ -16,3 +17,5 @@ class House:
     rate_limit: int
     sends_nothing: bool
     windows: Windows = field(default_factory=Windows)
+    # Renders previews as the engine renders letters; its process starts with the first of them.
+    press: Press = field(default_factory=Press)

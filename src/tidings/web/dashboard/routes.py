@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from tidings.web.dashboard import home, outbox, signing_in
+from tidings.web.dashboard import broadcasts, home, outbox, signing_in
 
 ROUTES: Final = (
     *signing_in.ROUTES,
     *home.ROUTES,
+    *broadcasts.ROUTES,
     *outbox.ROUTES,
 )
