@@ -36,7 +36,7 @@ ORDER = {
     "letters": WHOLES, "sending": WHOLES, "rehearsal": WHOLES, "heartbeats": WHOLES, "pacing": WHOLES,
     "trials": WHOLES, "launch": WHOLES,
     "telling": WHOLES, "history": WHOLES, "erasure": WHOLES,
-    "importing": WHOLES, "exporting": WHOLES, "checking": WHOLES, "users": WHOLES,
+    "importing": WHOLES, "exporting": WHOLES, "checking": WHOLES, "users": WHOLES, "overview": WHOLES,
 }  # fmt: skip
 # They stand apart: they import facts at most, and nobody in the core imports them, but
 # for the wholes, which put the account's name and address into a mail.

@@ -5,6 +5,7 @@ import logging
 
 from tidings.core import (
     accounts,
+    audit,
     automations,
     custom_fields,
     limits,
@@ -70,10 +71,12 @@ class Upkeep:
         return await self._forget_runs(now) or (await self._fold.step() if self._fold else 0)
 
     async def _forget(self, now: int) -> int:
-        """Forget a slice of what was told a month ago; return how much it was."""
+        """Forget a slice of what was told a month ago, or done two years ago; return how much it was."""
         before_at = now - notices.KEEP_MS
-        folds = (notices.fold, owner_notes.fold, trials.fold)
-        return sum([await self._db.write(INSTALLATION, fold, before_at, LOG_SLICE) for fold in folds])
+        gone = 0
+        for fold in (notices.fold, owner_notes.fold, trials.fold):
+            gone += await self._db.write(INSTALLATION, fold, before_at, LOG_SLICE)
+        return gone + await self._db.write(INSTALLATION, audit.fold, now - audit.KEPT_MS, LOG_SLICE)
 
     async def _forget_runs(self, now: int) -> int:
         """Forget what rules did a month ago, a slice; return 0 when today's pass is done."""

@@ -1,6 +1,7 @@
 """What `app` hands to every door: the database, the links, the limits, as values."""
 
 from dataclasses import dataclass, field
+from time import monotonic
 
 from tidings.core.limits import Windows
 from tidings.mail.press import Press
@@ -19,3 +20,7 @@ class House:
     windows: Windows = field(default_factory=Windows)
     # Renders previews as the engine renders letters; its process starts with the first of them.
     press: Press = field(default_factory=Press)
+    # The hour in which each key was last noted as used, by the key's hash.
+    used: dict[str, int] = field(default_factory=dict)
+    # When this process began, by `time.monotonic`.
+    began_s: float = field(default_factory=monotonic)

@@ -3,10 +3,15 @@
 from typing import Final
 
 from tidings.web.dashboard import broadcasts, home, outbox, signing_in
+from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
     *signing_in.ROUTES,
     *home.ROUTES,
     *broadcasts.ROUTES,
     *outbox.ROUTES,
+    *account.ROUTES,
+    *keys.ROUTES,
+    *members.ROUTES,
+    *you.ROUTES,
 )
