@@ -61,7 +61,7 @@ async def test(asked: Asked) -> Reply:
             )
             kept = " They are kept in the Outbox." if asked.house.sends_nothing else ""
             place = f"/broadcasts/{one.id}/review"
-            return asked.see(f"{place}#test", f"{pages.counted(n, 'test mail')} on the way.{kept}")
+            return asked.see(place, f"{pages.counted(n, 'test mail')} on the way.{kept}")
         except Problem as problem:
             given.blame(problem, "address")
     return await _page(asked, 422, one, given)
