@@ -44,10 +44,11 @@ def test_hours_beyond_what_a_plot_shows_are_left_out(db: Database, ada: Owner, c
 
 
 def test_an_open_and_a_click_are_booked_on_their_hour(db: Database, ada: Owner, clock: Clock) -> None:
-    ledger.people(db, ada, 1)
     made = ledger.started(db, ada)
     ledger.send(db)
-    ((delivery, person),) = rows(db, "SELECT id, subscriber_id FROM deliveries")
+    ((delivery, person),) = rows(
+        db, "SELECT id, subscriber_id FROM deliveries WHERE broadcast_id = :made", made=made
+    )
     (link_id,) = db.write_now(ada.id, tracking.link_ids, f"broadcast:{made}", ["https://example.com/"])
     clock.move(HOUR)
     link = db.read_now(ada.id, tracking.link, link_id)

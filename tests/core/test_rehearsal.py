@@ -1,5 +1,8 @@
 """Rehearsing a broadcast: what its owner should know before it is sent."""
 
+from email import message_from_bytes
+from email.policy import default
+
 import pytest
 
 from tests.core import ledger
@@ -138,7 +141,9 @@ def test_a_letter_prints_for_a_chosen_person_or_the_first(db: Database, ada: Own
     _, second = ledger.people(db, ada, 2)
     chosen = db.read_now(ada.id, rehearsal.letter, made, LINKS, second)
     assert chosen.recipient.email.startswith("p1.")
-    printed = chosen.source.compile().message(chosen.recipient)
-    assert b"Hi you" in printed
+    printed = message_from_bytes(chosen.source.compile().message(chosen.recipient), policy=default)
+    body = printed.get_body(("html",))
+    assert body is not None
+    assert "Hi you" in body.get_content()
     with pytest.raises(NotFound):
         db.read_now(ada.id, rehearsal.letter, made, LINKS, 10**9)

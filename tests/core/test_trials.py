@@ -106,7 +106,7 @@ def test_an_erased_person_is_in_no_trial_and_no_copy_of_one(db: Database, cast: 
     made = ledger.draft(db, cast.ada)
     ask(db, cast.ada, made, "me@example.com", person=cast.bea)
     ask(db, cast.ada, made, "me@example.com")
-    db._known.pepper = b"k" * 32
+    db.pepper = b"k" * 32
     first, second = claimed(db)
     for one in (first, second):
         db.write_now(cast.ada.id, outbox.keep, one.delivery.id, "me@example.com", "S", b"Subject: S\r\n\r\n")

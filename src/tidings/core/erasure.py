@@ -110,6 +110,7 @@ def erase(tx: Tx, subscriber_id: int, origin: Origin) -> int:
     confirmations.forget(tx, mailbox)
     _forget_notes(tx, who.email)
     search.forget(tx, subscriber_id, who.email, who.first_name)
+    _forget_trials(tx, who.email)
     more = _sweep(tx, subscriber_id)
     if more:
         if who.state != "cancelled":
@@ -270,6 +271,16 @@ def _forget_notes(tx: Tx, email: str) -> None:
         account_id=tx.account_id,
         like=f"%{like}%",
     )
+
+
+def _forget_trials(tx: Tx, email: str) -> None:
+    """Delete trials that went to this address, with their copies."""
+    rows = tx.all(
+        "DELETE FROM trials WHERE account_id = :account_id AND LOWER(address) = LOWER(:email) RETURNING id",
+        account_id=tx.account_id,
+        email=email,
+    )
+    _each(tx, _COPIES, [trials.number(row[0]) for row in rows])
 
 
 def _move(tx: Tx, erasure_id: int, state: str) -> None:

@@ -78,8 +78,9 @@ class Upkeep:
     async def _forget(self, now: int) -> int:
         """Forget a slice of what was told a month ago, or done two years ago; return how much it was."""
         before_at = now - notices.KEEP_MS
-        folds = (notices.fold, owner_notes.fold, trials.fold)
-        gone = sum([await self._db.write(INSTALLATION, fold, before_at, LOG_SLICE) for fold in folds])
+        gone = 0
+        for fold in (notices.fold, owner_notes.fold, trials.fold):
+            gone += await self._db.write(INSTALLATION, fold, before_at, LOG_SLICE)
         return gone + await self._db.write(INSTALLATION, audit.fold, now - audit.KEPT_MS, LOG_SLICE)
 
     async def _forget_runs(self, now: int) -> int:

@@ -6,18 +6,12 @@ link. Liquid goes through untouched: it is set aside before, so that no rule of 
 
 import re
 import secrets
-from typing import Final
 
 from markdown_it import MarkdownIt
 
 from tidings.mail import markup, render
 
-# A link with this title is shown as a button: `[Read it](https://example.com "button")`.
-BUTTON_TITLE: Final = "button"
-BUTTON_STYLE: Final = (
-    "display:inline-block;padding:12px 22px;border-radius:6px;background:#1d4ed8;color:#ffffff;"
-    "text-decoration:none;font-weight:600"
-)
+# A link of this title is a button: `[Read it](https://example.com "button")`. The layouts say how it looks.
 _BUTTON = re.compile(r'<a href="([^"]*)" title="button">')
 
 
@@ -29,7 +23,7 @@ def to_html(source: str) -> str:
     # A word that Markdown gives back as it came, in text and in addresses alike.
     sign = f"liquid{secrets.token_hex(8)}x"
     made = _parser().render(markup.PLACE.sub(lambda found: f"{sign}{found[1]}x", masked))
-    made = _BUTTON.sub(lambda found: f'<a class="button" href="{found[1]}" style="{BUTTON_STYLE}">', made)
+    made = _BUTTON.sub(lambda found: f'<a class="button" href="{found[1]}">', made)
 
     def back(found: re.Match[str]) -> str:
         return marks[int(found[1])].source

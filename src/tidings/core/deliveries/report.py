@@ -93,6 +93,24 @@ def attempts_of(rx: Rx, delivery_id: int) -> list[Attempt]:
     return [Attempt(*row) for row in rows]
 
 
+def attempts_of_many(rx: Rx, delivery_ids: list[int]) -> dict[int, list[Attempt]]:
+    """Return the same for a page of deliveries at once, by delivery; who has none is left out."""
+    if not delivery_ids:
+        return {}
+    names = {f"id{at}": one for at, one in enumerate((delivery_ids + delivery_ids[-1:] * PAGE)[:PAGE])}
+    rows = rx.all(
+        "SELECT delivery_id, n, state, verdict, reply, at FROM attempts WHERE account_id = :account_id"  # noqa: S608 (our names)
+        f" AND delivery_id IN ({', '.join(':' + name for name in names)}) ORDER BY id LIMIT :most",
+        account_id=rx.account_id,
+        most=PAGE * 20,
+        **names,
+    )
+    found: dict[int, list[Attempt]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(Attempt(*row[1:]))
+    return found
+
+
 def occasions(rx: Rx, ids: list[int]) -> dict[int, str]:
     """Return why these deliveries were made, a page of them; who is folded away is left out."""
     if not ids:

@@ -2,12 +2,23 @@
 
 from typing import Final
 
-from tidings.web.dashboard import fields, form_mail, forms, home, outbox, signing_in, subscribers, tags
+from tidings.web.dashboard import (
+    broadcasts,
+    fields,
+    form_mail,
+    forms,
+    home,
+    outbox,
+    signing_in,
+    subscribers,
+    tags,
+)
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
     *signing_in.ROUTES,
     *home.ROUTES,
+    *broadcasts.ROUTES,
     *outbox.ROUTES,
     *forms.ROUTES,
     *form_mail.ROUTES,
