@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from tidings.web.dashboard import home, outbox, signing_in
+from tidings.web.dashboard import home, outbox, rules, signing_in
 
 ROUTES: Final = (
     *signing_in.ROUTES,
     *home.ROUTES,
     *outbox.ROUTES,
+    *rules.ROUTES,
 )
