@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from tidings.web.dashboard import home, outbox, rules, signing_in
+from tidings.web.dashboard import home, outbox, rules, signing_in, webhooks
 
 ROUTES: Final = (
     *signing_in.ROUTES,
     *home.ROUTES,
     *outbox.ROUTES,
     *rules.ROUTES,
+    *webhooks.ROUTES,
 )
