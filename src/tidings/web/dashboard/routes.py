@@ -9,9 +9,11 @@ from tidings.web.dashboard import (
     forms,
     home,
     outbox,
+    rules,
     signing_in,
     subscribers,
     tags,
+    webhooks,
 )
 from tidings.web.dashboard.settings import account, keys, members, you
 
@@ -29,4 +31,6 @@ ROUTES: Final = (
     *members.ROUTES,
     *you.ROUTES,
     *subscribers.ROUTES,
+    *rules.ROUTES,
+    *webhooks.ROUTES,
 )
