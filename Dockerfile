@@ -7,6 +7,11 @@ COPY requirements/run.txt requirements/build.txt requirements/
 RUN python -m venv /opt/tidings/venv \
     && venv/bin/pip install --quiet --only-binary :all: --require-hashes -r requirements/run.txt \
     && venv/bin/pip install --quiet --only-binary :all: --require-hashes -r requirements/build.txt
+# Node comes as a wheel in a venv that stays behind here.
+COPY package.json package-lock.json .npmrc ./
+COPY requirements/node.txt requirements/scripts requirements/bundle.mjs requirements/
+COPY src/tidings/web/scripts src/tidings/web/scripts
+RUN python -m venv /opt/node && requirements/scripts /opt/node/bin/python
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN venv/bin/pip install --quiet --no-index --no-deps --no-build-isolation . \

@@ -15,6 +15,7 @@ from tests.cli.typed import Ended, Run, refused
 from tidings import __version__, declare
 from tidings.cli import grammar
 from tidings.core import accounts, outbox, tags
+from tidings.core.users import sessions
 from tidings.store.db import Database
 
 # -- the grammar ------------------------------------------------------------------------
@@ -307,8 +308,8 @@ def test_a_sign_in_link_opens_the_account_once(run: Run, acme: dict[str, object]
     assert link.startswith("http://127.0.0.1:8080/sign-in/")
     db = Database(f"sqlite:///{tmp_path}/data/tidings.db")
     token = link.rpartition("/")[2]
-    signed_in = db.write_now(0, accounts.sign_in, token)
-    again = db.write_now(0, accounts.sign_in, token)
+    signed_in = db.write_now(0, sessions.use_link, token)
+    again = db.write_now(0, sessions.use_link, token)
     db.close()
     assert signed_in is not None
     assert signed_in[0] == 1

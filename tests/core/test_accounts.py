@@ -1,13 +1,13 @@
-"""Accounts, their keys, integrations and sign-in: shown once, good for so long, and no longer."""
+"""Accounts, their keys and integrations: shown once, good for so long, and no longer."""
 
 import asyncio
 from collections.abc import Callable
 
 import pytest
 
-from tests.core.cast import DAY, HOUR, Cast, Clock, Owner, rows
+from tests.core.cast import HOUR, Cast, Clock, Owner, rows
 from tidings.core import accounts
-from tidings.core.accounts import INSTALLATION, SECRET_KEPT_MS, SESSION_MS, SIGN_IN_MS, Credential
+from tidings.core.accounts import INSTALLATION, SECRET_KEPT_MS, Credential
 from tidings.errors import Invalid, NotFound
 from tidings.store.db import Database
 from tidings.store.definitions import STALE_MS
@@ -140,40 +140,3 @@ def test_an_integration_is_known_by_its_key_until_it_is_revoked(db: Database) ->
     listed = db.read_now(INSTALLATION, accounts.all_integrations)
     assert [(one.name, one.revoked_at is None) for one in listed] == [("Stripe", False), ("Shop", True)]
     assert given not in str(rows(db, "SELECT * FROM integrations"))
-
-
-def test_a_sign_in_link_works_once_and_within_a_day(db: Database, cast: Cast, clock: Clock) -> None:
-    link = db.write_now(cast.ada.id, accounts.sign_in_link)
-    late = db.write_now(cast.ada.id, accounts.sign_in_link)
-    signed = db.write_now(INSTALLATION, accounts.sign_in, link)
-    assert signed is not None
-    assert signed[0] == cast.ada.id
-    assert db.write_now(INSTALLATION, accounts.sign_in, link) is None
-    clock.move(SIGN_IN_MS)
-    for wrong in (late, "", "unknown", "\0"):
-        assert db.write_now(INSTALLATION, accounts.sign_in, wrong) is None
-    assert db.read_now(INSTALLATION, accounts.session, signed[1]) == cast.ada.id
-
-
-def test_a_link_clicked_twice_at_once_opens_one_session(db: Database, ada: Owner) -> None:
-    link = db.write_now(ada.id, accounts.sign_in_link)
-
-    async def check() -> list[tuple[int, str] | None]:
-        return await asyncio.gather(*(db.write(INSTALLATION, accounts.sign_in, link) for _ in range(20)))
-
-    assert sum(one is not None for one in asyncio.run(check())) == 1
-
-
-def test_a_session_ends_after_thirty_days_or_by_signing_out(db: Database, ada: Owner, clock: Clock) -> None:
-    sessions = []
-    for _ in range(2):
-        signed = db.write_now(INSTALLATION, accounts.sign_in, db.write_now(ada.id, accounts.sign_in_link))
-        assert signed is not None
-        sessions.append(signed[1])
-    db.write_now(INSTALLATION, accounts.sign_out, sessions[0])
-    assert db.read_now(INSTALLATION, accounts.session, sessions[0]) is None
-    clock.move(SESSION_MS - 1)
-    assert db.read_now(INSTALLATION, accounts.session, sessions[1]) == ada.id
-    clock.move(1)
-    assert db.read_now(INSTALLATION, accounts.session, sessions[1]) is None
-    assert SESSION_MS == 30 * DAY

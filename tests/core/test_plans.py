@@ -32,6 +32,7 @@ from tidings.core import (
 from tidings.core.automations import rows
 from tidings.core.deliveries import Source, Timing
 from tidings.core.subscribers import lists
+from tidings.core.users import sessions
 from tidings.store.db import Database
 from tidings.store.definitions import Definitions
 from tidings.store.tx import Tx
@@ -109,7 +110,7 @@ HOT: dict[str, Question] = {
     "a person's events": lambda tx, cast: events.of_subscriber(tx, cast.bea),
     "a credential": lambda tx, _: accounts.credential_by_digest(tx, "0" * 64),
     "an integration": lambda tx, _: accounts.integration_by_digest(tx, "0" * 64),
-    "a session": lambda tx, _: accounts.session(tx, "secret"),
+    "a session": lambda tx, _: sessions.current(tx, "secret"),
     "a form by its public name": lambda tx, cast: forms.account_of(tx, forms.find(tx, cast.ada.plain).uid),
     "a form by its id": lambda tx, cast: forms.account_of_id(tx, cast.ada.plain),
     "all tags": lambda tx, _: tags.all_tags(tx),

@@ -27,7 +27,7 @@ FLOORS = {
 FACTS, PEOPLE, TIES, MAKES, WHOLES = range(1, 6)
 ORDER = {
     "events": FACTS, "counters": FACTS, "audience": FACTS, "slots": FACTS, "signing": FACTS,
-    "suppressions": FACTS, "owner_notes": FACTS, "snippets": FACTS, "backups": FACTS,
+    "suppressions": FACTS, "owner_notes": FACTS, "snippets": FACTS, "audit": FACTS, "backups": FACTS,
     "subscribers": PEOPLE, "custom_fields": PEOPLE, "webhooks": PEOPLE,
     "subscriptions": TIES, "deliveries": TIES, "purchases": TIES, "confirmations": TIES, "outbox": TIES,
     "entries": TIES, "notices": TIES,
@@ -35,7 +35,7 @@ ORDER = {
     "signup": WHOLES, "compose": WHOLES, "automations": WHOLES, "advance": WHOLES, "preferences": WHOLES,
     "letters": WHOLES, "sending": WHOLES, "rehearsal": WHOLES, "heartbeats": WHOLES, "pacing": WHOLES,
     "telling": WHOLES, "history": WHOLES, "erasure": WHOLES,
-    "importing": WHOLES, "uploads": WHOLES, "exporting": WHOLES, "checking": WHOLES,
+    "importing": WHOLES, "uploads": WHOLES, "exporting": WHOLES, "checking": WHOLES, "users": WHOLES,
 }  # fmt: skip
 # They stand apart: they import facts at most, and nobody in the core imports them, but
 # for the wholes, which put the account's name and address into a mail.
@@ -43,7 +43,7 @@ APART = {"accounts", "limits", "reports"}
 
 DOORS = {"api_v3", "api_v4", "dashboard", "public"}
 # What the doors may share. `server` runs them and belongs to the app.
-SHARED = {"http", "params", "access", "house"}
+SHARED = {"http", "params", "access", "house", "files"}
 SERVER = "server"
 # What the server alone is made of.
 CORK = "cork"

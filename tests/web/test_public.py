@@ -1,5 +1,6 @@
 """The public door: forms, embeds, confirmation pages, static files."""
 
+import gzip
 import html
 import json
 import re
@@ -10,6 +11,7 @@ import pytest
 
 from tests.web.doors import BASE, START_MS, Rooms, ask, rooms
 from tidings.core import accounts, custom_fields, events, forms, tags
+from tidings.web import files
 from tidings.web.public import embed, form_page
 from tidings.web.public.door import Door
 
@@ -286,14 +288,13 @@ def test_too_many_sign_ups_from_one_network_are_refused_for_a_minute(tmp_path: P
         assert ask(door, "POST", f"/f/{form.uid}", given, client="192.0.2.1").status == 200
 
 
-def test_static_files_are_style_sheets_by_name_alone(here: Rooms, door: Door) -> None:
+def test_static_files_are_found_by_name_alone(here: Rooms, door: Door) -> None:
     sheet = ask(door, "GET", "/static/pages.css")
     assert sheet.status == 200
     assert sheet.headers["content-type"] == "text/css; charset=utf-8"
-    assert sheet.headers["cache-control"] == "public, max-age=3600"
-    fresh = ask(
-        door, "GET", "/static/pages.css", headers={"if-none-match": f'"x", W/{sheet.headers["etag"]}'}
-    )
+    assert sheet.headers["x-content-type-options"] == "nosniff"
+    known = f'"x", W/{sheet.headers["etag"]}'
+    fresh = ask(door, "GET", "/static/pages.css", headers={"if-none-match": known})
     assert (fresh.status, fresh.body) == (304, b"")
     for name in (
         "",
@@ -302,10 +303,36 @@ def test_static_files_are_style_sheets_by_name_alone(here: Rooms, door: Door) ->
         "pages.css%00",
         "/etc/passwd",
         "..%2fhouse.py",
+        "vendor/htmx.js",
         "x.css",
     ):
         assert ask(door, "GET", f"/static/{name}").status == 404
     assert ask(door, "POST", "/static/pages.css").status == 405
+
+
+def test_a_static_file_is_kept_for_good_only_under_the_hash_that_it_has(here: Rooms, door: Door) -> None:
+    address = files.address("htmx.js")
+    assert address.startswith("/static/htmx.js?v=")
+    script = ask(door, "GET", address)
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
+    for other in ("/static/htmx.js", "/static/htmx.js?v=", f"{address}0", f"{address}&x=1"):
+        assert ask(door, "GET", other).headers["cache-control"] == "public, max-age=3600"
+
+
+def test_static_files_are_packed_for_who_takes_it(here: Rooms, door: Door) -> None:
+    plain = ask(door, "GET", "/static/editor.js")
+    packed = ask(
+        door, "GET", "/static/editor.js", headers={"accept-encoding": "br;q=1.0, gzip;q=0.8, *;q=0.1"}
+    )
+    assert gzip.decompress(packed.body) == plain.body
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["vary"] == plain.headers["vary"] == "accept-encoding"
+    assert packed.headers["etag"] != plain.headers["etag"]
+    for refusing in ("gzip;q=0", "gzip;q=0.000, br", "identity", "xgzip", ""):
+        answer = ask(door, "GET", "/static/editor.js", headers={"accept-encoding": refusing})
+        assert "content-encoding" not in answer.headers
+        assert answer.body == plain.body
 
 
 def test_no_reading_method_changes_a_row(here: Rooms, door: Door) -> None:

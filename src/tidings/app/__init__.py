@@ -16,6 +16,7 @@ from tidings.app.metrics import Metrics
 from tidings.app.providers import OUTBOX, limits_of
 from tidings.core import accounts
 from tidings.core.accounts import INSTALLATION
+from tidings.core.users import sessions
 from tidings.settings import Bad, Settings
 from tidings.store import migrate
 from tidings.store.db import Database
@@ -178,4 +179,4 @@ def _say(text: str) -> None:
 
 def sign_in_address(db: Database, settings: Settings, account_id: int) -> str:
     """Make a one-time sign-in link."""
-    return f"{settings.base_url}/sign-in/{db.write_now(account_id, accounts.sign_in_link)}"
+    return f"{settings.base_url}/sign-in/{db.write_now(account_id, sessions.link)}"

@@ -1,7 +1,7 @@
 """Accounts, who may act for them, and the integrations of the installation.
 
-Owns `accounts`, `credentials`, `integrations`, `sign_in_links` and `sessions`. A secret is
-kept as its SHA-256 and shown once; the public key is kept as it is.
+Owns `accounts`, `credentials` and `integrations`. A secret is kept as its SHA-256 and shown once; the
+public key is kept as it is.
 """
 
 import msgspec
@@ -14,8 +14,6 @@ from tidings.tokens import digest, fresh
 # The whole installation, where a table asks for an account.
 INSTALLATION = 0
 SECRET_KEPT_MS = 24 * 3_600_000
-SIGN_IN_MS = 24 * 3_600_000
-SESSION_MS = 30 * 24 * 3_600_000
 KEY_MIN = 8
 POSTAL_MAX = 500
 
@@ -214,57 +212,6 @@ def all_integrations(rx: Rx) -> list[Integration]:
         " ORDER BY id"
     )
     return [Integration(*row) for row in rows]
-
-
-def sign_in_link(tx: Tx) -> str:
-    """Make a one-time sign-in token, good for a day."""
-    token = fresh()
-    tx.run(
-        "INSERT INTO sign_in_links (account_id, digest, created_at, expires_at)"
-        " VALUES (:account_id, :digest, :now, :until)",
-        account_id=tx.account_id,
-        digest=digest(token),
-        now=tx.now,
-        until=tx.now + SIGN_IN_MS,
-    )
-    return token
-
-
-def sign_in(tx: Tx, token: str) -> tuple[int, str] | None:
-    """Use a one-time token; return the account and a new session's secret. First one wins."""
-    row = tx.one(
-        "UPDATE sign_in_links SET used_at = :now WHERE digest = :digest AND used_at IS NULL"
-        " AND expires_at > :now RETURNING account_id",
-        now=tx.now,
-        digest=digest(token),
-    )
-    if row is None:
-        return None
-    session = fresh()
-    tx.run(
-        "INSERT INTO sessions (account_id, digest, created_at, expires_at)"
-        " VALUES (:account_id, :digest, :now, :until)",
-        account_id=row[0],
-        digest=digest(session),
-        now=tx.now,
-        until=tx.now + SESSION_MS,
-    )
-    return row[0], session
-
-
-def session(rx: Rx, secret: str) -> int | None:
-    """Return the account of a living session."""
-    row = rx.one(
-        "SELECT account_id FROM sessions WHERE digest = :digest AND expires_at > :now",
-        digest=digest(secret),
-        now=rx.now,
-    )
-    return int(row[0]) if row else None
-
-
-def sign_out(tx: Tx, secret: str) -> None:
-    """End a session."""
-    tx.run("DELETE FROM sessions WHERE digest = :digest", digest=digest(secret))
 
 
 def credential_by_digest(rx: Rx, hashed: str) -> Credential | None:

@@ -10,15 +10,14 @@ from tidings.core.broadcasts import shown
 from tidings.core.forms import Form
 from tidings.core.outbox import Kept
 from tidings.store.tx import Rx
-from tidings.web import params
 from tidings.web.dashboard import mail, pages
-from tidings.web.dashboard.session import Session
+from tidings.web.dashboard.asked import Asked
+from tidings.web.dashboard.routing import VIEWER, Route
 from tidings.web.house import House
-from tidings.web.http import CONTENT_POLICY, Reply, html_reply
+from tidings.web.http import Reply, html_reply
 
 PAGES_MAX: Final = outbox.KEPT // outbox.PAGE
 
-_FRAMING_POLICY: Final = CONTENT_POLICY + "; frame-src 'self'"
 # `sandbox` holds for the page itself too, in case it is opened outside of its frame; images show as
 # their reader would see them.
 _BODY_POLICY: Final = (
@@ -28,76 +27,52 @@ _BODY_POLICY: Final = (
 _RAW_POLICY: Final = (b"content-security-policy", b"default-src 'none'; sandbox")
 
 
-async def home(house: House, session: Session) -> Reply:
-    """GET /: where to go, and the first call to make."""
-    account, form = await house.db.read(session.account_id, _first_steps)
-    return pages.page(
-        200,
-        "home.html",
-        seal=session.seal,
-        here="home",
-        account=account,
-        first=_first_call(house, account, form),
-        sends_nothing=house.sends_nothing,
-    )
-
-
-async def show_list(house: House, session: Session, asked: object) -> Reply:
+async def show_list(asked: Asked) -> Reply:
     """GET /outbox: one page of kept mail, newest first."""
-    number = min(params.integer(asked) or 1, PAGES_MAX)
-    kept, older, occasions = await house.db.read(session.account_id, _page, number)
-    of_broadcasts = await house.db.read(session.account_id, shown.in_outbox)
-    account, form = await house.db.read(session.account_id, _first_steps)
+    number = min(asked.page_number, PAGES_MAX)
+    kept, older, occasions = await asked.read(_page, number)
+    account, form = await asked.read(first_steps)
     return pages.page(
+        asked,
         200,
         "outbox.html",
-        seal=session.seal,
         here="outbox",
         kept=kept,
         broadcast_of={one: _broadcast_of(occasion) for one, occasion in occasions.items()},
-        of_broadcasts=of_broadcasts,
+        of_broadcasts=await asked.read(shown.in_outbox),
         newer=number - 1,
         older=number + 1 if older else 0,
         number=number,
-        sends_nothing=house.sends_nothing,
-        first=_first_call(house, account, form),
+        first=first_call(asked.house, account, form),
     )
 
 
-async def show_mail(house: House, session: Session, mail_id: int) -> Reply:
+async def show_mail(asked: Asked) -> Reply:
     """GET /outbox/{id}: one mail."""
-    raw = await house.db.read(session.account_id, outbox.raw, mail_id)
+    raw = await asked.read(outbox.raw, asked.id())
     if raw is None:
-        return missing(session)
-    return pages.page(
-        200,
-        "mail.html",
-        policy=_FRAMING_POLICY,
-        seal=session.seal,
-        here="outbox",
-        mail_id=mail_id,
-        letter=mail.read(raw),
-        sends_nothing=house.sends_nothing,
-    )
+        return _missing(asked)
+    letter = mail.read(raw)
+    return pages.page(asked, 200, "mail.html", here="outbox", mail_id=asked.id(), letter=letter)
 
 
-async def show_body(house: House, session: Session, mail_id: int) -> Reply:
+async def show_body(asked: Asked) -> Reply:
     """GET /outbox/{id}/body: the HTML part, for a frame that lets nothing run."""
-    raw = await house.db.read(session.account_id, outbox.raw, mail_id)
+    raw = await asked.read(outbox.raw, asked.id())
     if raw is None:
-        return missing(session)
+        return _missing(asked)
     # Everything after this lands behind it in the head, so its target is the one that counts.
     start = '<!doctype html><meta charset="utf-8"><base target="_blank">'
     return html_reply(200, start + mail.read(raw).html, policy=_BODY_POLICY)
 
 
-async def show_raw(house: House, session: Session, mail_id: int) -> Reply:
+async def show_raw(asked: Asked) -> Reply:
     """GET /outbox/{id}/raw: the message itself, as a file."""
-    raw = await house.db.read(session.account_id, outbox.raw, mail_id)
+    raw = await asked.read(outbox.raw, asked.id())
     if raw is None:
-        return missing(session)
+        return _missing(asked)
     headers = [
-        (b"content-disposition", b'attachment; filename="mail-%d.eml"' % mail_id),
+        (b"content-disposition", b'attachment; filename="mail-%d.eml"' % asked.id()),
         (b"x-content-type-options", b"nosniff"),
         (b"cache-control", b"no-store"),
         _RAW_POLICY,
@@ -105,15 +80,10 @@ async def show_raw(house: House, session: Session, mail_id: int) -> Reply:
     return Reply(200, raw, b"text/plain; charset=utf-8", headers)
 
 
-def missing(session: Session) -> Reply:
+def _missing(asked: Asked) -> Reply:
     """Say that a mail is not there, whosever it is."""
-    return pages.page(
-        404,
-        "message.html",
-        seal=session.seal,
-        title="This mail is not here",
-        paragraphs=(f"The Outbox keeps the newest {outbox.KEPT:,} mails; older ones are removed.",),
-    )
+    words = f"The Outbox keeps the newest {outbox.KEPT:,} mails; older ones are removed."
+    return pages.message(404, "This mail is not here", words, asked=asked)
 
 
 def _page(rx: Rx, number: int) -> tuple[list[Kept], bool, dict[int, str]]:
@@ -131,14 +101,14 @@ def _broadcast_of(occasion: str) -> str:
     return "sequence" if kind == "sequence-email" else ""
 
 
-def _first_steps(rx: Rx) -> tuple[Account, Form | None]:
+def first_steps(rx: Rx) -> tuple[Account, Form | None]:
     """Return the account and a form that a first sign-up could go to: one that sends a confirmation."""
     living = [one for one in forms.all_forms(rx).values() if one.archived_at is None]
     asking = [one for one in living if one.confirmation == "double"]
     return accounts.get(rx), next(iter(asking or living), None)
 
 
-def _first_call(house: House, account: Account, form: Form | None) -> dict[str, str] | None:
+def first_call(house: House, account: Account, form: Form | None) -> dict[str, str] | None:
     """Return the curl of a first sign-up, as it can be pasted, and the form's page."""
     if form is None:
         return None
@@ -149,3 +119,11 @@ def _first_call(house: House, account: Account, form: Form | None) -> dict[str, 
         "page": house.links.form_page(form.uid),
         "title": form.title,
     }
+
+
+ROUTES: Final = (
+    Route("GET", "/outbox", VIEWER, show_list),
+    Route("GET", "/outbox/{id}", VIEWER, show_mail),
+    Route("GET", "/outbox/{id}/body", VIEWER, show_body),
+    Route("GET", "/outbox/{id}/raw", VIEWER, show_raw),
+)

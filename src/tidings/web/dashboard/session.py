@@ -9,20 +9,22 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from tidings.core import accounts
+from tidings.core.accounts import INSTALLATION
+from tidings.core.users import sessions
+from tidings.core.users.sessions import Signed
 from tidings.web.house import House
 from tidings.web.http import Headers, header
 
-MAX_AGE_S: Final = accounts.SESSION_MS // 1_000
+MAX_AGE_S: Final = sessions.SESSION_MS // 1_000
 
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _PURPOSE: Final = b"form seal\0"
 
 
 class Session(NamedTuple):
-    """Somebody signed in: their account, the secret of the session, the seal for their forms."""
+    """Somebody signed in, the secret of their session, the seal for their forms."""
 
-    account_id: int
+    who: Signed
     secret: str
     seal: str
 
@@ -32,15 +34,13 @@ async def current(house: House, headers: Headers) -> Session | None:
     secret = _presented(house, headers)
     if secret is None:
         return None
-    account_id = await house.db.read(accounts.INSTALLATION, accounts.session, secret)
-    if account_id is None:
-        return None
-    return Session(account_id, secret, _seal(house, secret))
+    who = await house.db.read(INSTALLATION, sessions.current, secret)
+    return Session(who, secret, _seal(house, secret)) if who is not None else None
 
 
-def sealed(session: Session, given: object) -> bool:
+def sealed(seal: str, given: object) -> bool:
     """Say whether a posted form bears the session's seal."""
-    return isinstance(given, str) and hmac.compare_digest(given.encode(), session.seal.encode())
+    return bool(seal) and isinstance(given, str) and hmac.compare_digest(given.encode(), seal.encode())
 
 
 def from_our_page(house: House, headers: Headers) -> bool:

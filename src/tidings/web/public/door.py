@@ -37,7 +37,6 @@ class Door:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._files = static.load()
         self._tracker = track.Tracker(house)
 
     async def close(self) -> None:
@@ -133,7 +132,7 @@ class Door:
     async def _static(self, scope: Scope, method: str, name: str) -> Reply:
         if method not in ("GET", "HEAD"):
             return _not_allowed(b"GET, HEAD")
-        return static.serve(self._files, name, header(scope["headers"], b"if-none-match"))
+        return static.serve(name, scope["query_string"], scope["headers"])
 
     async def _embed(self, method: str, path: str) -> Reply:
         if method not in ("GET", "HEAD"):

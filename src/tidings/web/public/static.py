@@ -1,34 +1,42 @@
-"""Static files: the style sheets beside the doors, held in memory, found by name alone."""
+"""Static files over HTTP: for good where the address bears their hash, else for an hour."""
 
-from hashlib import sha256
-from importlib import resources
+import re
 from typing import Final
 
-from tidings.web.http import Reply
+from tidings.web import files
+from tidings.web.http import Reply, header
 from tidings.web.public import pages
 
-PREFIX: Final = "/static/"
-_CACHE: Final = (b"cache-control", b"public, max-age=3600")
+PREFIX: Final = files.PREFIX
+_FOR_GOOD: Final = (b"cache-control", b"public, max-age=31536000, immutable")
+_AN_HOUR: Final = (b"cache-control", b"public, max-age=3600")
 _NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
+_VARY: Final = (b"vary", b"accept-encoding")
+_UNWANTED: Final = re.compile(rb"q=0(?:\.0*)?")
 
 
-def load() -> dict[str, tuple[bytes, bytes]]:
-    """Return body and ETag of every style sheet by its name."""
-    found = {}
-    for entry in resources.files("tidings.web").joinpath("static").iterdir():
-        if entry.name.endswith(".css") and entry.is_file():
-            body = entry.read_bytes()
-            found[entry.name] = (body, b'"%b"' % sha256(body).hexdigest()[:32].encode())
-    return found
-
-
-def serve(files: dict[str, tuple[bytes, bytes]], name: str, if_none_match: bytes) -> Reply:
+def serve(name: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> Reply:
     """Return a file, 304 where the caller has it (RFC 9110, 13.1.2), or 404."""
-    if name not in files:
+    file = files.load().get(name)
+    if file is None:
         return pages.message(404, "Not found", "There is no such file here.")
-    body, etag = files[name]
-    headers = [(b"etag", etag), _CACHE, _NO_SNIFF]
-    known = {one.strip().removeprefix(b"W/") for one in if_none_match.split(b",")}
+    packed = bool(file.packed) and _takes_gzip(header(headers, b"accept-encoding"))
+    version = file.version.encode()
+    # Two encodings are two representations (RFC 9110, 8.8.3.3).
+    etag = b'"%b%b"' % (version, b"-gzip" if packed else b"")
+    kept = _FOR_GOOD if query == b"v=" + version else _AN_HOUR
+    answer = [(b"etag", etag), kept, _NO_SNIFF, _VARY]
+    known = {one.strip().removeprefix(b"W/") for one in header(headers, b"if-none-match").split(b",")}
     if etag in known or b"*" in known:
-        return Reply(304, b"", b"text/css; charset=utf-8", headers)
-    return Reply(200, body, b"text/css; charset=utf-8", headers)
+        return Reply(304, b"", file.content_type, answer)
+    if packed:
+        return Reply(200, file.packed, file.content_type, [*answer, (b"content-encoding", b"gzip")])
+    return Reply(200, file.body, file.content_type, answer)
+
+
+def _takes_gzip(accepted: bytes) -> bool:
+    for one in accepted.lower().split(b","):
+        coding, _, weight = one.partition(b";")
+        if coding.strip() == b"gzip":
+            return _UNWANTED.fullmatch(weight.strip()) is None
+    return False
