@@ -35,7 +35,8 @@ ORDER = {
     "signup": WHOLES, "compose": WHOLES, "automations": WHOLES, "advance": WHOLES, "preferences": WHOLES,
     "letters": WHOLES, "sending": WHOLES, "rehearsal": WHOLES, "heartbeats": WHOLES, "pacing": WHOLES,
     "telling": WHOLES, "history": WHOLES, "erasure": WHOLES,
-    "importing": WHOLES, "uploads": WHOLES, "exporting": WHOLES, "checking": WHOLES, "users": WHOLES,
+    "importing": WHOLES, "exporting": WHOLES, "checking": WHOLES, "users": WHOLES, "overview": WHOLES,
+    "uploads": WHOLES,
 }  # fmt: skip
 # They stand apart: they import facts at most, and nobody in the core imports them, but
 # for the wholes, which put the account's name and address into a mail.

@@ -83,6 +83,35 @@ def total_dated(rx: Rx, kind: str, state: str, first_day: int, last_day: int) ->
     return int(row[0]) if row else 0
 
 
+def by_day(rx: Rx, kind: str, first_day: int, last_day: int) -> dict[int, int]:
+    """Return how many rows of a dated list fall on each day between two, both included; in all states.
+
+    Adds up a line per bucket, state and day: 40 ms for 1,000,000 people of three years, so in a thread.
+    """
+    rows = rx.all(
+        "SELECT day, SUM(n) FROM counters WHERE account_id = :account_id AND kind = :kind AND ref_id = 0"
+        " AND day BETWEEN :first_day AND :last_day AND bucket >= 0 GROUP BY day LIMIT 4000",
+        account_id=rx.account_id,
+        kind=kind,
+        first_day=first_day,
+        last_day=last_day,
+    )
+    return {int(day): int(n) for day, n in rows}
+
+
+def by_own_day(rx: Rx, kind: str, first_day: int, last_day: int) -> dict[int, int]:
+    """As `by_day`, for a list that `count_by_day` counts: one line a day."""
+    rows = rx.all(
+        "SELECT bucket, n FROM counters WHERE account_id = :account_id AND kind = :kind AND ref_id = 0"
+        " AND state = '' AND bucket BETWEEN :first_day AND :last_day LIMIT 4000",
+        account_id=rx.account_id,
+        kind=kind,
+        first_day=first_day,
+        last_day=last_day,
+    )
+    return {int(day): int(n) for day, n in rows}
+
+
 def locate(
     rx: Rx,
     kind: str,

@@ -5,6 +5,7 @@ import logging
 
 from tidings.core import (
     accounts,
+    audit,
     automations,
     custom_fields,
     limits,
@@ -69,11 +70,11 @@ class Upkeep:
         return await self._forget_runs(now) or (await self._fold.step() if self._fold else 0)
 
     async def _forget(self, now: int) -> int:
-        """Forget a slice of what was told a month ago; return how much it was."""
+        """Forget a slice of what was told a month ago, or done two years ago; return how much it was."""
         before_at = now - notices.KEEP_MS
-        return await self._db.write(INSTALLATION, notices.fold, before_at, LOG_SLICE) + await self._db.write(
-            INSTALLATION, owner_notes.fold, before_at, LOG_SLICE
-        )
+        gone = await self._db.write(INSTALLATION, notices.fold, before_at, LOG_SLICE)
+        gone += await self._db.write(INSTALLATION, owner_notes.fold, before_at, LOG_SLICE)
+        return gone + await self._db.write(INSTALLATION, audit.fold, now - audit.KEPT_MS, LOG_SLICE)
 
     async def _forget_runs(self, now: int) -> int:
         """Forget what rules did a month ago, a slice; return 0 when today's pass is done."""

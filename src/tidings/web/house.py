@@ -1,6 +1,7 @@
 """What `app` hands to every door: the database, the links, the limits, as values."""
 
 from dataclasses import dataclass, field
+from time import monotonic
 
 from tidings.core.limits import Windows
 from tidings.store.db import Database
@@ -16,3 +17,7 @@ class House:
     rate_limit: int
     sends_nothing: bool
     windows: Windows = field(default_factory=Windows)
+    # The hour in which each key was last noted as used, by the key's hash.
+    used: dict[str, int] = field(default_factory=dict)
+    # When this process began, by `time.monotonic`.
+    began_s: float = field(default_factory=monotonic)

@@ -103,6 +103,12 @@ def day(context: Context, at: int) -> Markup:
     )
 
 
+def utc_day(at: int) -> str:
+    """Return the UTC day of a time: what counters count by."""
+    when = _time(at, "UTC")
+    return f"{when.day} {when:%b} {when.year}"
+
+
 def number(value: float | None) -> str:
     """Return a number with its thousands set apart."""
     return "–" if value is None else f"{value:,}"
@@ -130,7 +136,8 @@ def span(ms: int) -> str:
 
 
 _filters: Final[dict[str, Any]] = {
-    "moment": moment, "day": day, "number": number, "share": share, "counted": counted, "span": span,
+    "moment": moment, "day": day, "utc_day": utc_day, "number": number, "share": share,
+    "counted": counted, "span": span,
 }  # fmt: skip
 _templates.filters.update(_filters)
 _templates.globals["static"] = files.address
