@@ -3,13 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import TextIO
 
 from tidings.core.events import Event
+from tidings.core.exporting import Wanted
 from tidings.core.limits import Windows
 from tidings.core.pacing import Limits
 from tidings.mail.press import Press
 from tidings.store.db import Database
 from tidings.tokens import Links
+
+# Writes the people of an account that are wanted as csv or jsonl; blocks, so it is called in a thread.
+Export = Callable[[int, str, Wanted, TextIO], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,12 @@ class House:
     press: Press = field(default_factory=Press)
     # The hour in which each key was last noted as used, by the key's hash.
     used: dict[str, int] = field(default_factory=dict)
+    export: Export | None = None
+    # How many exports this process writes at the moment.
+    exports: int = 0
+    # The folder that the engine writes backups to, and whether it does so by itself.
+    backups: str = ""
+    backs_up: bool = False
     # When this process began, by `time.monotonic`.
     began_s: float = field(default_factory=monotonic)
     provider: Provider = Provider()
