@@ -28,8 +28,10 @@ HEAD_MAX: Final = 32_768
 URL_MAX: Final = 8_192
 # From the connection or the first byte of a request to the end of its head. A head is one packet or two.
 HEAD_SECONDS: Final = 10.0
-# From the head to the end of the body: 1 MiB in 30 s is 35 KB/s, slower than any client in use.
+# From the head to the end of the body: 1 MiB in 30 s is 35 KB/s, slower than any client in use. A longer
+# body, which uploads alone may have, gets as much again for every further 1 MiB.
 BODY_SECONDS: Final = 30.0
+BODY_STEP: Final = 1_048_576
 # Requests that may wait for the one before them. uvicorn queues without end: 180 MB of pipelined requests
 # on one connection took 21 GB. No client in use pipelines at all; load generators send 16.
 PIPELINE_MAX: Final = 100
@@ -92,6 +94,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unanswered = 0
         # Bytes since the last byte of the body: chunk extensions and trailers, which the parser hoards.
         self._hidden = 0
+        # Bytes of the body since its clock was set.
+        self._came = 0
         self._drained = 0
         self._verdict = 400
         self._refused = 0
@@ -223,9 +227,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
             # A body that began in this chunk has -1 before.
             self._hidden = 0 if len(self.cycle.body) != body_before else self._hidden + size
+            self._came += size
             if self._hidden > HEAD_MAX:
                 self._refuse(431)
             elif self._clock is None:
+                self._came = 0
                 self._began = perf_counter()
                 self._clock = self.loop.call_later(self.body_seconds, self._body_is_late)
             return
@@ -279,8 +285,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._clock = None
         if self.transport.is_closing():
             return
-        if self.pipeline:
-            # It waits behind another request, and reading may be paused: the caller is not to blame.
+        if self.pipeline or self.flow.read_paused or self._came >= BODY_STEP:
+            # It waits behind another request, or for us to take what came: the caller is not to blame.
+            self._came = 0
             self._clock = self.loop.call_later(self.body_seconds, self._body_is_late)
         else:
             self._refuse(408)

@@ -2,15 +2,35 @@
 
 from typing import Final
 
-from tidings.web.dashboard import home, outbox, signing_in
+from tidings.web.dashboard import (
+    broadcasts,
+    fields,
+    form_mail,
+    forms,
+    home,
+    outbox,
+    rules,
+    signing_in,
+    subscribers,
+    tags,
+    webhooks,
+)
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
     *signing_in.ROUTES,
     *home.ROUTES,
+    *broadcasts.ROUTES,
     *outbox.ROUTES,
+    *forms.ROUTES,
+    *form_mail.ROUTES,
+    *tags.ROUTES,
+    *fields.ROUTES,
     *account.ROUTES,
     *keys.ROUTES,
     *members.ROUTES,
     *you.ROUTES,
+    *subscribers.ROUTES,
+    *rules.ROUTES,
+    *webhooks.ROUTES,
 )
