@@ -3,6 +3,7 @@
 from typing import Final
 
 from tidings.web.dashboard import home, outbox, signing_in
+from tidings.web.dashboard.moving import backups, exporting, importing
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
@@ -13,4 +14,7 @@ ROUTES: Final = (
     *keys.ROUTES,
     *members.ROUTES,
     *you.ROUTES,
+    *importing.ROUTES,
+    *exporting.ROUTES,
+    *backups.ROUTES,
 )
