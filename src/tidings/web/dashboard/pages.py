@@ -127,6 +127,14 @@ def counted(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def octets(size: int) -> str:
+    """Return the size of a file in words: 700 bytes, 1.5 MB."""
+    for unit, whole in (("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)):
+        if size >= whole:
+            return f"{size / whole:.1f} {unit}".replace(".0 ", " ")
+    return counted(size, "byte")
+
+
 def span(ms: int) -> str:
     """Return a length of time in words: 3 days, 2 hours, 20 seconds."""
     for unit, size in (("day", _DAY_MS), ("hour", 3_600_000), ("minute", 60_000)):
@@ -138,6 +146,7 @@ def span(ms: int) -> str:
 _filters: Final[dict[str, Any]] = {
     "moment": moment, "day": day, "utc_day": utc_day, "number": number, "share": share,
     "counted": counted, "span": span,
+    "bytes": octets,
 }  # fmt: skip
 _templates.filters.update(_filters)
 _templates.globals["static"] = files.address

@@ -15,6 +15,7 @@ from tidings.web.dashboard import (
     tags,
     webhooks,
 )
+from tidings.web.dashboard.moving import backups, exporting, importing
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
@@ -33,4 +34,7 @@ ROUTES: Final = (
     *subscribers.ROUTES,
     *rules.ROUTES,
     *webhooks.ROUTES,
+    *importing.ROUTES,
+    *exporting.ROUTES,
+    *backups.ROUTES,
 )
