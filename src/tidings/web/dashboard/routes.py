@@ -2,7 +2,17 @@
 
 from typing import Final
 
-from tidings.web.dashboard import fields, form_mail, forms, home, outbox, signing_in, tags
+from tidings.web.dashboard import (
+    fields,
+    form_mail,
+    forms,
+    home,
+    outbox,
+    sequence_emails,
+    sequences,
+    signing_in,
+    tags,
+)
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
@@ -13,6 +23,8 @@ ROUTES: Final = (
     *form_mail.ROUTES,
     *tags.ROUTES,
     *fields.ROUTES,
+    *sequences.ROUTES,
+    *sequence_emails.ROUTES,
     *account.ROUTES,
     *keys.ROUTES,
     *members.ROUTES,
