@@ -16,6 +16,11 @@ from tidings.web.dashboard import (
     webhooks,
 )
 from tidings.web.dashboard.moving import backups, exporting, importing
+    sequence_emails,
+    sequences,
+    signing_in,
+    tags,
+)
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
@@ -27,6 +32,8 @@ ROUTES: Final = (
     *form_mail.ROUTES,
     *tags.ROUTES,
     *fields.ROUTES,
+    *sequences.ROUTES,
+    *sequence_emails.ROUTES,
     *account.ROUTES,
     *keys.ROUTES,
     *members.ROUTES,
