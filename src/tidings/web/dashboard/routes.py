@@ -10,17 +10,14 @@ from tidings.web.dashboard import (
     home,
     outbox,
     rules,
+    sequence_emails,
+    sequences,
     signing_in,
     subscribers,
     tags,
     webhooks,
 )
 from tidings.web.dashboard.moving import backups, exporting, importing
-    sequence_emails,
-    sequences,
-    signing_in,
-    tags,
-)
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
