@@ -201,7 +201,7 @@ def test_another_accounts_mail_is_as_good_as_missing(here: Rooms, door: Door) ->
 
 def test_an_empty_outbox_says_what_to_do_first(here: Rooms, door: Door) -> None:
     who = sign_in(here, door)
-    assert "tidings apply" in ask(door, "GET", "/outbox", headers=who).text
+    assert 'href="/forms/new"' in ask(door, "GET", "/outbox", headers=who).text
     here.form("Old", archived_at=here.now)
     form = here.form()
     key = here.db.read_now(here.account_id, accounts.get).api_key
