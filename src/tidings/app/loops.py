@@ -11,7 +11,13 @@ from collections.abc import Mapping
 import uvloop
 
 from tidings import failpoints, journal
-from tidings.app.ground import installation, links, open_database
+from tidings.app.ground import (
+    folder_of_backups,
+    folder_of_files,
+    installation,
+    links,
+    open_database,
+)
 from tidings.app.providers import OUTBOX, limits_of, providers_of
 from tidings.core import heartbeats, pacing
 from tidings.core.accounts import INSTALLATION
@@ -32,6 +38,9 @@ from tidings.engine.rules import Rules
 from tidings.engine.scheduler import Scheduler
 from tidings.engine.steps import Steps
 from tidings.engine.teller import Teller
+from tidings.engine.trials import Trials
+from tidings.engine.uploads import Uploads
+from tidings.moving import uploaded
 from tidings.outbound.client import Outbound
 from tidings.settings import Settings
 from tidings.store import migrate
@@ -73,6 +82,7 @@ async def _loops(settings: Settings, db: Database, *, supervised: bool) -> None:
     mail = _Mail(settings, db)
     outbound = Outbound(allow=settings.webhook_allow)
     notifier = Notifier(db, _posting(outbound), db.pepper)
+    files = Uploads(db, uploaded, folder_of_files(db), stopping=stop.is_set)
     steps = [
         *(_unless_held(db, step) for step in (*mail.steps(), notifier.step)),
         Steps(db).step,
@@ -82,6 +92,8 @@ async def _loops(settings: Settings, db: Database, *, supervised: bool) -> None:
         Indexing(db).step,
         Bulk(db).step,
         upkeep.Upkeep(db, keep_days=settings.keep_deliveries).step,
+        files.look,
+        files.bring,
         *_backups(settings, db),
     ]
     heard = [asyncio.Event() for _ in steps]
@@ -107,11 +119,10 @@ def _unless_held(db: Database, step: loop.Step) -> loop.Step:
 
 
 def _backups(settings: Settings, db: Database) -> list[loop.Step]:
-    """Return the step that makes backups, where they are asked for."""
-    if not settings.backup:
-        return []
-    every_ms = max(settings.backup_every, 1) * HOUR_MS
-    return [Backups(db, settings.backup, every_ms=every_ms, keep=settings.backup_keep).step]
+    """Return the steps that make backups: by themselves where that is set, and when asked."""
+    every_ms = max(settings.backup_every, 1) * HOUR_MS if settings.backup else 0
+    work = Backups(db, folder_of_backups(settings, db), every_ms=every_ms, keep=settings.backup_keep)
+    return [work.step, work.asked]
 
 
 class _Mail:
@@ -120,7 +131,8 @@ class _Mail:
     def __init__(self, settings: Settings, db: Database) -> None:
         outbox = settings.smtp_url == OUTBOX
         self.timing = Timing(settings.lease * 1_000, settings.uncertain_wait * 1_000)
-        self._desk = Desk(db, links(settings, db), outbox=outbox)
+        ours = links(settings, db)
+        self._desk = Desk(db, ours, outbox=outbox)
         self._hands = providers_of(settings, db)
         room = None if db.shared else Room(db.folder, settings.free_space * 1_000_000)
         limits = limits_of(settings)
@@ -135,10 +147,16 @@ class _Mail:
             )
         self._scheduler = Scheduler(db, self._desk, self.timing, outbox=outbox)
         self._notes = OwnerNotes(db, self._hands["now"].send)
+        self._trials = Trials(db, self._desk, ours, self._hands["now"].send)
 
     def steps(self) -> list[loop.Step]:
         """Return the steps of its loops."""
-        return [*(one.step for one in self.senders), self._scheduler.step, self._notes.step]
+        return [
+            *(one.step for one in self.senders),
+            self._scheduler.step,
+            self._notes.step,
+            self._trials.step,
+        ]
 
     async def close(self) -> None:
         """Let what is handed come to its end."""

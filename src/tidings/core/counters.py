@@ -6,6 +6,8 @@ buckets and skipping at most one bucket's rows, so the last page costs what the 
 Dated lists count by bucket and UTC day. Invariant: every counter equals its recount.
 """
 
+from collections.abc import Sequence
+
 from tidings.store.tx import Collected, Rx, Tx
 
 DAY_MS = 86_400_000
@@ -26,6 +28,14 @@ _CHANGE = Collected(
     " ON CONFLICT (account_id, kind, ref_id, state, bucket, day) DO UPDATE SET n = counters.n + excluded.n",
     ("account_id", "kind", "ref_id", "state", "bucket", "day", "n"),
     merged=True,
+)
+
+# Lists asked for at once; one text serves every number.
+_ASKED = 50
+_TOTALS = (
+    "SELECT ref_id, state, n FROM counters WHERE account_id = :account_id AND kind = :kind"  # noqa: S608 (our names)
+    f" AND ref_id IN ({', '.join(f':ref{at}' for at in range(_ASKED))})"
+    " AND state IN ('active', 'inactive', 'cancelled', 'bounced', 'complained') AND bucket = -1 AND day = 0"
 )
 
 _ALL_STATES = "account_id = :account_id AND kind = :kind AND ref_id = :ref_id"
@@ -78,6 +88,20 @@ def by_state(rx: Rx, kind: str, ref_id: int = 0) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows}
 
 
+def totals(rx: Rx, kind: str, ref_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Return how many rows in each state (of subscribers) the lists of a kind have, a page of them.
+
+    By all five states: so each total is one look, not a walk over the buckets of its list.
+    """
+    found: dict[int, dict[str, int]] = {one: {} for one in ref_ids}
+    for at in range(0, len(ref_ids), _ASKED):
+        some = list(ref_ids[at : at + _ASKED])
+        names = {f"ref{n}": one for n, one in enumerate(some + some[-1:] * (_ASKED - len(some)))}
+        for ref_id, state, n in rx.all(_TOTALS, account_id=rx.account_id, kind=kind, **names):
+            found[ref_id][state] = int(n)
+    return found
+
+
 def total_dated(rx: Rx, kind: str, state: str, first_day: int, last_day: int) -> int:
     """Return how many rows of a dated list fall between two days, both included."""
     row = rx.one(
@@ -90,6 +114,35 @@ def total_dated(rx: Rx, kind: str, state: str, first_day: int, last_day: int) ->
         last_day=last_day,
     )
     return int(row[0]) if row else 0
+
+
+def by_day(rx: Rx, kind: str, first_day: int, last_day: int) -> dict[int, int]:
+    """Return how many rows of a dated list fall on each day between two, both included; in all states.
+
+    Adds up a line per bucket, state and day: 40 ms for 1,000,000 people of three years, so in a thread.
+    """
+    rows = rx.all(
+        "SELECT day, SUM(n) FROM counters WHERE account_id = :account_id AND kind = :kind AND ref_id = 0"
+        " AND day BETWEEN :first_day AND :last_day AND bucket >= 0 GROUP BY day LIMIT 4000",
+        account_id=rx.account_id,
+        kind=kind,
+        first_day=first_day,
+        last_day=last_day,
+    )
+    return {int(day): int(n) for day, n in rows}
+
+
+def by_own_day(rx: Rx, kind: str, first_day: int, last_day: int) -> dict[int, int]:
+    """As `by_day`, for a list that `count_by_day` counts: one line a day."""
+    rows = rx.all(
+        "SELECT bucket, n FROM counters WHERE account_id = :account_id AND kind = :kind AND ref_id = 0"
+        " AND state = '' AND bucket BETWEEN :first_day AND :last_day LIMIT 4000",
+        account_id=rx.account_id,
+        kind=kind,
+        first_day=first_day,
+        last_day=last_day,
+    )
+    return {int(day): int(n) for day, n in rows}
 
 
 def locate(

@@ -59,6 +59,15 @@ def raw(rx: Rx, mail_id: int) -> bytes | None:
     return bytes(row[0]) if row else None
 
 
+def drop(tx: Tx, delivery_id: int) -> None:
+    """Forget a kept mail by the number of its delivery; one that is not kept changes nothing."""
+    tx.run(
+        "DELETE FROM outbox WHERE account_id = :account_id AND delivery_id = :delivery_id",
+        account_id=tx.account_id,
+        delivery_id=delivery_id,
+    )
+
+
 def _insert(tx: Tx, delivery_id: int, recipient: str, subject: str, raw: bytes) -> bool:
     row = tx.one(
         "INSERT INTO outbox (account_id, delivery_id, recipient, subject, raw, created_at)"

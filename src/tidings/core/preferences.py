@@ -21,6 +21,7 @@ from tidings.core import (
 )
 from tidings.core.deliveries import Mark
 from tidings.core.events import Origin
+from tidings.core.sequences import numbers
 from tidings.core.subscribers import Subscriber
 from tidings.errors import Conflict
 from tidings.mail import address
@@ -186,7 +187,7 @@ def _cancelled_by(tx: Tx, who: Subscriber, last: _Leave) -> bool:
 
 
 def _count(tx: Tx, subscriber_id: int, delivery_id: int, n: int) -> None:
-    """Count an unsubscribe for the broadcast of the mail that brought it about."""
+    """Count an unsubscribe for what the mail was of that brought it about."""
     mark = Mark(delivery_id, subscriber_id, tx.now)
     deliveries.mark_opened(tx, [mark], keep=False)
     if mark.reached is None:
@@ -194,3 +195,5 @@ def _count(tx: Tx, subscriber_id: int, delivery_id: int, n: int) -> None:
     kind, _, ref = tracking.owner_of(mark.reached.occasion).partition(":")
     if kind == "broadcast" and ref.isdecimal():
         broadcasts.count(tx, int(ref), unsubscribes=n)
+    else:
+        numbers.count(tx, mark.reached.occasion, unsubscribes=n)

@@ -5,13 +5,16 @@ import logging
 
 from tidings.core import (
     accounts,
+    audit,
     automations,
     custom_fields,
     limits,
     notices,
     owner_notes,
     pacing,
+    tags,
     tracking,
+    trials,
 )
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import folding
@@ -35,7 +38,7 @@ LEARN_S = 10.0
 
 
 class Upkeep:
-    """Removes values of deleted custom fields, forgotten limits and rests, and folds old mail away."""
+    """Removes values of deleted custom fields, deleted tags, forgotten limits and rests, and old mail."""
 
     def __init__(self, db: Database, *, keep_days: int = 0) -> None:
         self._db = db
@@ -53,6 +56,10 @@ class Upkeep:
             account_id, erasure_id, field_id, after_id = waiting
             await self._db.write(account_id, _erase_slice, erasure_id, field_id, after_id)
             return 1
+        deleted = await self._db.read(INSTALLATION, tags.next_to_empty)
+        if deleted is not None and await self._db.write(deleted[0], tags.empty, deleted[1]) > 0:
+            await asyncio.sleep(PAUSE_S)
+            return 1
         await self._learn()
         now = self._db.clock()
         # A clock that was set back must not stop it.
@@ -69,11 +76,12 @@ class Upkeep:
         return await self._forget_runs(now) or (await self._fold.step() if self._fold else 0)
 
     async def _forget(self, now: int) -> int:
-        """Forget a slice of what was told a month ago; return how much it was."""
+        """Forget a slice of what was told a month ago, or done two years ago; return how much it was."""
         before_at = now - notices.KEEP_MS
-        return await self._db.write(INSTALLATION, notices.fold, before_at, LOG_SLICE) + await self._db.write(
-            INSTALLATION, owner_notes.fold, before_at, LOG_SLICE
-        )
+        gone = 0
+        for fold in (notices.fold, owner_notes.fold, trials.fold):
+            gone += await self._db.write(INSTALLATION, fold, before_at, LOG_SLICE)
+        return gone + await self._db.write(INSTALLATION, audit.fold, now - audit.KEPT_MS, LOG_SLICE)
 
     async def _forget_runs(self, now: int) -> int:
         """Forget what rules did a month ago, a slice; return 0 when today's pass is done."""

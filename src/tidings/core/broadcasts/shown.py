@@ -1,5 +1,8 @@
 """What an owner is shown of broadcasts beside their numbers: whom they go to, what the Outbox has of them."""
 
+from collections.abc import Iterable
+from hashlib import sha256
+
 import msgspec
 
 from tidings.core.broadcasts.course import Part
@@ -37,3 +40,9 @@ def in_outbox(rx: Rx) -> InOutbox:
         account_id=rx.account_id,
     )
     return InOutbox(*row) if row else InOutbox(0, 0)
+
+
+def fingerprint(parts: Iterable[Part]) -> str:
+    """Return a word that differs where two audiences do, whatever the order of their parts."""
+    said = sorted({f"{one.kind}:{one.ref_id}:{int(one.excluded)}" for one in parts})
+    return sha256(" ".join(said).encode()).hexdigest()[:16]

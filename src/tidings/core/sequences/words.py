@@ -25,6 +25,16 @@ class SequenceEmail(msgspec.Struct, frozen=True):
     hour: int | None = None
 
 
+class Written(msgspec.Struct, frozen=True):
+    """One email as its owner edits it; `version` rises with each change of it."""
+
+    id: int
+    sequence_id: int
+    version: int
+    updated_at: int
+    email: SequenceEmail
+
+
 class Words(msgspec.Struct, frozen=True):
     """What a composer needs of one email."""
 
@@ -64,6 +74,24 @@ def emails_by_id(rx: Rx, sequence_id: int) -> dict[int, SequenceEmail]:
         published = published_at is not None
         found[email_id] = SequenceEmail(subject, html, delay_ms, text, preheader, published, weekdays, hour)
     return found
+
+
+def written(rx: Rx, sequence_id: int, email_id: int) -> Written:
+    """Return one email of a sequence to edit; raise NotFound for none, and for a removed one."""
+    row = rx.one(
+        "SELECT id, sequence_id, version, updated_at, subject, html, delay_ms, text, preheader,"
+        " published_at, weekdays, hour FROM sequence_emails WHERE account_id = :account_id"
+        " AND sequence_id = :sequence_id AND id = :id AND removed_at IS NULL",
+        account_id=rx.account_id,
+        sequence_id=sequence_id,
+        id=email_id,
+    )
+    if row is None:
+        raise NotFound("sequence email")
+    subject, html, delay_ms, text, preheader, published_at, weekdays, hour = row[4:]
+    published = published_at is not None
+    one = SequenceEmail(subject, html, delay_ms, text, preheader, published, weekdays, hour)
+    return Written(row[0], row[1], row[2], row[3], one)
 
 
 def email(rx: Rx, email_id: int) -> Words:

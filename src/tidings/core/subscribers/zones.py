@@ -25,10 +25,10 @@ def standing(tx: Tx, ids: list[int]) -> dict[int, Standing]:
     """
     if not ids:
         return {}
-    _, names = named(ids)
+    size, names = named(ids)
     rows = tx.all(
         "SELECT id, state, time_zone FROM subscribers WHERE account_id = :account_id"  # noqa: S608 (our names)
-        f" AND id IN ({', '.join(':' + name for name in names)}) ORDER BY id"
+        f" AND id IN ({', '.join(f':id{at}' for at in range(size))}) ORDER BY id"
         " {skip_locked}",
         account_id=tx.account_id,
         **names,

@@ -15,6 +15,8 @@ from tidings.store.tx import Rx, Tx
 
 KINDS = ("form", "sequence", "tag")
 PAGE = 50
+# Rows of one slice: some 10 ms of SQLite's write lock at 1,000,000 subscriptions.
+UNTAG_SLICE = 500
 _JOINED = {"form": "form_subscribe", "sequence": "course_subscribe", "tag": "tag_add"}
 
 _COLUMNS = (
@@ -79,6 +81,13 @@ _PAGE = {
     for newest_first in (False, True)
 }
 
+_NEWEST = {
+    kind: (
+        "SELECT COUNT(*) FROM (SELECT created_at FROM subscriptions WHERE account_id = :account_id"  # noqa: S608
+        f" AND {kind}_id = :ref_id ORDER BY id DESC LIMIT :most) AS newest WHERE created_at >= :since_at"
+    )
+    for kind in KINDS
+}
 _HAVING = {
     (kind, size): (
         f"SELECT subscriber_id FROM subscriptions WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
@@ -301,6 +310,30 @@ def tag_ids(rx: Rx, subscriber_id: int) -> list[int]:
         id=subscriber_id,
     )
     return [row[0] for row in rows]
+
+
+def joined_since(rx: Rx, kind: str, ref_id: int, since_at: int, most: int) -> int:
+    """Return how many of the newest `most` who joined a thing did so since a time."""
+    row = rx.one(_NEWEST[kind], account_id=rx.account_id, ref_id=ref_id, most=most, since_at=since_at)
+    return int(row[0]) if row else 0
+
+
+def untag_slice(tx: Tx, tag_id: int) -> int:
+    """Take a deleted tag off some people, without an event; return how many.
+
+    Whoever is being changed just now is left for the next slice.
+    """
+    rows = tx.all(
+        "DELETE FROM subscriptions WHERE account_id = :account_id AND id IN (SELECT id FROM subscriptions"
+        " WHERE account_id = :account_id AND tag_id = :tag_id ORDER BY id LIMIT :limit {skip_locked})"
+        " RETURNING id, subscriber_state",
+        account_id=tx.account_id,
+        tag_id=tag_id,
+        limit=UNTAG_SLICE,
+    )
+    for row_id, state in rows:
+        counters.count(tx, "tag", tag_id, state, row_id, -1)
+    return len(rows)
 
 
 def having(rx: Rx, kind: str, ref_ids: list[int], subscriber_ids: list[int]) -> set[int]:

@@ -10,20 +10,14 @@ from tidings.core.broadcasts import shown
 from tidings.core.forms import Form
 from tidings.core.outbox import Kept
 from tidings.store.tx import Rx
-from tidings.web.dashboard import mail, pages
+from tidings.web.dashboard import frames, mail, pages
 from tidings.web.dashboard.asked import Asked
 from tidings.web.dashboard.routing import VIEWER, Route
 from tidings.web.house import House
-from tidings.web.http import Reply, html_reply
+from tidings.web.http import Reply
 
 PAGES_MAX: Final = outbox.KEPT // outbox.PAGE
 
-# `sandbox` holds for the page itself too, in case it is opened outside of its frame; images show as
-# their reader would see them.
-_BODY_POLICY: Final = (
-    "default-src 'none'; img-src data: https:; style-src 'unsafe-inline'; form-action 'none'; "
-    "base-uri 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
-)
 _RAW_POLICY: Final = (b"content-security-policy", b"default-src 'none'; sandbox")
 
 
@@ -61,9 +55,7 @@ async def show_body(asked: Asked) -> Reply:
     raw = await asked.read(outbox.raw, asked.id())
     if raw is None:
         return _missing(asked)
-    # Everything after this lands behind it in the head, so its target is the one that counts.
-    start = '<!doctype html><meta charset="utf-8"><base target="_blank">'
-    return html_reply(200, start + mail.read(raw).html, policy=_BODY_POLICY)
+    return frames.mail(mail.read(raw).html)
 
 
 async def show_raw(asked: Asked) -> Reply:

@@ -44,7 +44,7 @@ async def with_password(asked: Asked) -> Reply:
     """POST /sign-in: address and password; then perhaps the second factor."""
     given = asked.given
     email, password = given.text("email", most=320), given.value("password")
-    await _count_try(asked, email)
+    await count_try(asked, email)
     user = await asked.house.db.read(INSTALLATION, users.by_email, email)
     proof = await asked.house.db.read(INSTALLATION, proofs.of_user, user.id) if user else None
     if not await passwords.fits(proof.password if proof else None, password) or user is None or proof is None:
@@ -67,7 +67,7 @@ async def with_code(asked: Asked) -> Reply:
         given.wrong("", "That took too long. Please begin again.")
         return _form(asked, 422, given)
     user_id, code = claim.subject_id, given.text("code", most=40)
-    await _count_try(asked, f"user {user_id}")
+    await count_try(asked, f"user {user_id}")
     proof = await db.read(INSTALLATION, proofs.of_user, user_id)
     step = passwords.step_of(proof.totp, code, now_ms=db.clock()) if proof and proof.totp else None
     if step is not None:
@@ -85,7 +85,7 @@ async def ask_for_link(asked: Asked) -> Reply:
     if asked.house.sends_nothing:
         return pages.message(422, "No mail leaves this machine", "So no link can be mailed. " + _BY_COMMAND)
     email = asked.given.text("email", most=320)
-    await _count_try(asked, email)
+    await count_try(asked, email)
     user = await asked.house.db.read(INSTALLATION, users.by_email, email)
     mine = await asked.house.db.read(INSTALLATION, users.account_ids, user.id) if user else []
     if user and mine:
@@ -162,7 +162,7 @@ def _mail_link(tx: Tx, user: users.User, base_url: str) -> None:
     owner_notes.tell(tx, f"sign-in:{digest(token)[:32]}", "Your link to sign in", text, recipient=user.email)
 
 
-async def _count_try(asked: Asked, email: str) -> None:
+async def count_try(asked: Asked, email: str) -> None:
     """Count a try for an address and for a network; raises TooMany."""
     try:
         key = address.parse(email).key
