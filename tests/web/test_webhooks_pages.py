@@ -79,9 +79,10 @@ def test_webhooks_of_every_kind_of_event_are_made(here: Rooms, owner: Browser) -
     form = here.form().id
     for given, kept in (
         ({"event": "tag_add", "tag": str(tag)}, ("tag_add", "tag_id", tag, None)),
-        ({"event": "course_complete", "sequence": f"{course}"}, ("course_complete", "course_id", course, None)),
+        ({"event": "course_complete", "sequence": f"{course}"},
+         ("course_complete", "course_id", course, None)),
         ({"event": "form_subscribe", "form": str(form)}, ("form_subscribe", "form_id", form, None)),
-        ({"event": "link_click", "url": "https://x.example/"}, ("link_click", "initiator_value", None, "https://x.example/")),  # noqa: E501
+        ({"event": "link_click", "url": "https://x.example/"}, ("link_click", "initiator_value", None, "https://x.example/")),
         ({"event": "product_purchase", "pid": "77"}, ("product_purchase", "product_id", 77, None)),
         ({"event": "product_purchase", "pid": "a-7"}, ("product_purchase", "product_id", None, "a-7")),
         ({"event": "subscriber_bounce"}, ("subscriber_bounce", None, None, None)),

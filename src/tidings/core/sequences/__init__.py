@@ -36,7 +36,16 @@ from tidings.core.sequences.editing import (
     unpublish,
 )
 from tidings.core.sequences.public import public_names, set_public
-from tidings.core.sequences.words import SequenceEmail, Step, Words, email, emails, emails_by_id, steps
+from tidings.core.sequences.words import (
+    SequenceEmail,
+    Step,
+    Words,
+    email,
+    emails,
+    emails_by_id,
+    of_emails,
+    steps,
+)
 
 __all__ = [
     "ZONES",
@@ -57,6 +66,7 @@ __all__ = [
     "find",
     "move_email",
     "next_to_replan",
+    "of_emails",
     "public_names",
     "publish",
     "remove_email",

@@ -2,7 +2,16 @@
 
 from typing import Final
 
-from tidings.web.dashboard import home, outbox, rules, signing_in, webhooks
+from tidings.web.dashboard import (
+    home,
+    outbox,
+    rules,
+    sending,
+    signing_in,
+    signing_keys,
+    suppressed,
+    webhooks,
+)
 
 ROUTES: Final = (
     *signing_in.ROUTES,
@@ -10,4 +19,7 @@ ROUTES: Final = (
     *outbox.ROUTES,
     *rules.ROUTES,
     *webhooks.ROUTES,
+    *sending.ROUTES,
+    *signing_keys.ROUTES,
+    *suppressed.ROUTES,
 )
