@@ -10,10 +10,13 @@ from tidings.web.dashboard import (
     home,
     outbox,
     rules,
+    sending,
     sequence_emails,
     sequences,
     signing_in,
+    signing_keys,
     subscribers,
+    suppressed,
     tags,
     webhooks,
 )
@@ -41,4 +44,7 @@ ROUTES: Final = (
     *importing.ROUTES,
     *exporting.ROUTES,
     *backups.ROUTES,
+    *sending.ROUTES,
+    *signing_keys.ROUTES,
+    *suppressed.ROUTES,
 )
