@@ -40,8 +40,9 @@ SHEET: Final = {"desktop": (3, 620, 620), "phone": (6, 300, 760)}
 ROWS: Final = 3
 _STYLE: Final = (
     "body{margin:12px;background:#888;font:13px sans-serif}main{display:grid;gap:12px}"
-    "figure{margin:0;background:#fff}figcaption{padding:3px 6px;overflow:hidden;white-space:nowrap}"
-    "img{display:block;width:100%;object-fit:cover;object-position:top}"
+    "figure{margin:0;background:#fff;overflow:hidden}"
+    "figcaption{padding:3px 6px;overflow:hidden;white-space:nowrap}"
+    "img{display:block;width:100%}"
 )
 
 
@@ -131,8 +132,8 @@ def _pictures(
 
 def _sheet(page: Page, some: list[tuple[str, Path]], to: Path, columns: int, height: int) -> None:
     figures = "".join(
-        f"<figure><figcaption>{html.escape(path)}</figcaption>"
-        f"<img style='height:{height}px' src='{file.as_uri()}'></figure>"
+        f"<figure style='height:{height}px'><figcaption>{html.escape(path)}</figcaption>"
+        f"<img src='{file.as_uri()}'></figure>"
         for path, file in some
     )
     source = to.with_suffix(".html")
@@ -154,7 +155,7 @@ def _index(folder: Path) -> None:
                 f"<figure><figcaption>{file.stem}</figcaption><a href='{at}'><img src='{at}'></a></figure>"
             )
         parts.append("</main>")
-    grid = "main{grid-template-columns:repeat(auto-fill,minmax(360px,1fr))}img{max-height:520px}"
+    grid = "main{grid-template-columns:repeat(auto-fill,minmax(360px,1fr))}figure{max-height:520px}"
     head = f"<!doctype html><meta charset=utf-8><title>Pages</title><style>{_STYLE}{grid}</style>"
     text = head + "".join(parts)
     (folder / "index.html").write_text(text, encoding="utf-8")

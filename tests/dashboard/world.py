@@ -17,6 +17,7 @@ from tests.web.doors import BASE, KEY, START_MS, Rooms
 from tidings.core import (
     accounts,
     audit,
+    bulk,
     erasure,
     importing,
     signup,
@@ -38,6 +39,7 @@ from tidings.core import sequences as series
 from tidings.core.audit import Actor
 from tidings.core.automations import Action, Condition, Trigger, Wish
 from tidings.core.broadcasts import Draft, course
+from tidings.core.bulk import Chosen
 from tidings.core.events import Origin
 from tidings.core.importing import Incoming, Slice
 from tidings.core.sequences import SequenceEmail
@@ -319,6 +321,9 @@ class Filling:
         gone = subscribers.person(f"gone.{low}@example.com", "Gone")
         erased = self.do(signup.sign_up, "form", self.plain, gone, Also(), Origin(door="api"))[1]
         self.do(erasure.erase, erased.id, Origin(door="dashboard"))
+        asked = {"asked_by": f"{low}@example.com", "tag_id": self.tags[2]}
+        for text in ("p1", "p2"):
+            self.do(bulk.ask, "tag", Chosen(text=text), expected=3, **asked)
 
     def _incoming(self, record: int, email: str) -> Incoming:
         who = address.parse(email)

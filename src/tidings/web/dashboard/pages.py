@@ -70,6 +70,8 @@ def _around(asked: Asked) -> dict[str, object]:
     return {
         "shell": asked.shell,
         "who": asked.who,
+        # The layout's own name for it: pages about a person call them `who`.
+        "signed": asked.who,
         "zone": asked.shell.zone,
         "seal": asked.seal,
         "path": asked.path,

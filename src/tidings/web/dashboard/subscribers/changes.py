@@ -1,11 +1,11 @@
 """Changes of many people: how many they are comes first, then what is done, then how far it is."""
 
-from typing import Final
+from typing import Any, Final
 
 from tidings.core import bulk, tags
 from tidings.core.bulk import Change, Chosen, Counted
 from tidings.errors import Problem
-from tidings.store.tx import Rx
+from tidings.store.tx import Rx, Tx
 from tidings.web.dashboard import pages
 from tidings.web.dashboard.asked import Asked
 from tidings.web.dashboard.given import Given
@@ -39,11 +39,9 @@ async def begin(asked: Asked) -> Reply:
     if given.ok:
         chosen = Chosen(ids=ids) if ids else wanted.chosen
         try:
-            if name:
-                chosen_tag = (await asked.do("tag.create", name, tags.named, name)).id
             expected = given.number("expected") or 0
             change = await asked.do(
-                "subscribers.change", f"{act}, {expected:,} people", bulk.ask, act, chosen,
+                "subscribers.change", f"{act}, {expected:,} people", _ask, act, chosen, name,
                 asked_by=asked.signed.email, expected=expected, tag_id=chosen_tag,
             )  # fmt: skip
             return asked.see(f"/subscribers/changes/{change.id}")
@@ -79,6 +77,13 @@ async def _page(asked: Asked, status: int, given: Given, wanted: Filter, ids: li
         asked, status, "subscribers/change_ask.html", here="subscribers", given=given, filter=wanted, ids=ids,
         counted=counted, words=words, offered=offered, back=wanted.at(),
     )  # fmt: skip
+
+
+def _ask(tx: Tx, act: str, chosen: Chosen, name: str, *, tag_id: int | None, **asked: Any) -> Change:
+    """Ask for a change, with a tag of a new name: both, or neither."""
+    if name:
+        tag_id = tags.named(tx, name).id
+    return bulk.ask(tx, act, chosen, tag_id=tag_id, **asked)
 
 
 def _counted(rx: Rx, wanted: Filter, ids: list[int] | None) -> tuple[Counted, str, list[tuple[int, str]]]:
