@@ -97,8 +97,9 @@ def test_the_count_before_is_who_is_met(
 def test_the_tag_is_taken_off_and_people_are_unsubscribed(
     db: Database, ada: Owner, cast: Cast, people: list[int]
 ) -> None:
-    ask(db, ada, Chosen(ids=people[:6]))
-    work(db)
+    six = ask(db, ada, Chosen(ids=people[:6]))
+    assert work(db) == 2
+    assert db.read_now(ada.id, bulk.find, six.id).matched == 6
     ask(db, ada, Chosen(ids=people[2:8]), "untag")
     work(db)
     assert tagged(db, ada) == set(people[:2])

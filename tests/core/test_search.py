@@ -6,6 +6,7 @@ import string
 import pytest
 
 from tests.core.cast import Cast, Clock, Owner, join, rows
+from tests.core.test_importing import bring, one
 from tidings.core import accounts, erasure, finding, subscribers, subscriptions
 from tidings.core.events import Origin
 from tidings.core.finding import Query, indexed, laying
@@ -248,6 +249,34 @@ def test_a_block_that_was_read_before_somebody_changed_is_mended(
     assert found(db, ada, "meanwhile") == ["person0.aaa@example.com"]
     db.write_now(ada.id, erasure.erase, who, API)
     assert places_of(db, ada, who) == set()
+
+
+def test_who_changes_twice_around_the_reading_of_a_block_leaves_no_gram_behind(
+    db: Database, cast: Cast, ada: Owner, people: list[int]
+) -> None:
+    def rename(name: str) -> None:
+        db.write_now(
+            ada.id, lambda tx: subscribers.update(tx, people[0], email=None, first_name=name, fields={})
+        )
+
+    rename("Firstword")
+    work = db.read_now(accounts.INSTALLATION, laying.due)
+    assert work is not None
+    laid = db.read_now(ada.id, laying.read, work)
+    assert laid is not None
+    rename("Secondword")
+    assert db.write_now(ada.id, blocks.keep, laid)
+    assert found(db, ada, "secondword") == ["person0.aaa@example.com"]
+    db.write_now(ada.id, erasure.erase, people[0], API)
+    assert places_of(db, ada, people[0]) == set()
+
+
+def test_whose_name_an_import_changes_is_found_by_it(
+    db: Database, cast: Cast, ada: Owner, people: list[int]
+) -> None:
+    lay(db, cast)
+    bring(db, ada, one(1, "person0.aaa@example.com", first_name="Importedname"))
+    assert found(db, ada, "importedname") == ["person0.aaa@example.com"]
 
 
 def test_a_block_that_was_read_too_long_ago_is_not_kept(

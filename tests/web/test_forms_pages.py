@@ -45,7 +45,7 @@ def form_of(here: Rooms, form_id: int) -> Form:
 def wrong(answer: Answer) -> dict[str, str]:
     """What is said beside the fields of a form that came back."""
     assert answer.status == 422, answer.text
-    found = re.findall(r'<p class="wrong" id="([a-z_]+)-wrong">([^<]*)</p>', answer.text)
+    found = re.findall(r'<p class="wrong" id="([a-z_0-9]+)-wrong">([^<]*)</p>', answer.text)
     return {name: html.unescape(said) for name, said in found}
 
 

@@ -26,13 +26,13 @@ _REFS = ", ".join(f"(CAST(:ref{at} AS BIGINT))" for at in range(_ASKED))
 _COUNTS = (
     "SELECT one.column1, state.column1, (SELECT COUNT(*) FROM (SELECT 1 FROM entries"  # noqa: S608 (our names)
     " WHERE account_id = :account_id AND sequence_id = one.column1 AND entries.state = state.column1"
-    f" LIMIT :most) AS some) FROM (VALUES {_REFS}) AS one,"
+    f" LIMIT :most) AS few) FROM (VALUES {_REFS}) AS one,"
     " (VALUES ('inside'), ('held'), ('ended'), ('left')) AS state"
 )
 _BEHIND = (
     "SELECT one.column1, (SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE account_id = :account_id"  # noqa: S608 (our names)
     " AND sequence_id = :sequence_id AND COALESCE(email_id, 0) = one.column1"
-    f" AND state IN ('inside', 'held') LIMIT :most) AS some) FROM (VALUES {_REFS}) AS one"
+    f" AND state IN ('inside', 'held') LIMIT :most) AS few) FROM (VALUES {_REFS}) AS one"
 )
 
 

@@ -46,12 +46,14 @@ def note(tx: Tx, subscriber_id: int, email: str, first_name: str | None) -> None
 
 def forget(tx: Tx, subscriber_id: int, email: str, first_name: str | None) -> None:
     """Take a person out of the index, in the transaction that erases them."""
-    lock(tx, forgetting=1)
+    there = lock(tx, forgetting=1)
     row = tx.one(
         "DELETE FROM search_changes WHERE account_id = :account_id AND subscriber_id = :id RETURNING was",
         account_id=tx.account_id,
         id=subscriber_id,
     )
+    if subscriber_id > there.until_id:
+        return
     block = tx.one(
         "SELECT first_id, last_id, ids FROM search_blocks WHERE account_id = :account_id"
         " AND first_id <= :id ORDER BY first_id DESC LIMIT 1",

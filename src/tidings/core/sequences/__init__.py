@@ -45,6 +45,7 @@ from tidings.core.sequences.words import (
     email,
     emails,
     emails_by_id,
+    of_emails,
     steps,
     written,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "find",
     "move_email",
     "next_to_replan",
+    "of_emails",
     "passing_over",
     "public_names",
     "publish",

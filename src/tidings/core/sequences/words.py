@@ -7,6 +7,9 @@ from tidings.core.slots import ALL_DAYS, Slot
 from tidings.errors import NotFound
 from tidings.store.tx import Rx
 
+# Emails that are asked for at once.
+PAGE = 50
+
 
 class SequenceEmail(msgspec.Struct, frozen=True):
     """One email of a sequence; `delay_ms` counts from the one before.
@@ -107,6 +110,20 @@ def email(rx: Rx, email_id: int) -> Words:
     if row is None:
         raise NotFound("sequence email")
     return Words(*row)
+
+
+def of_emails(rx: Rx, ids: list[int]) -> dict[int, int]:
+    """Return which sequence each of these emails, a page of them, belongs to; removed ones too."""
+    if not ids:
+        return {}
+    names = {f"id{at}": one for at, one in enumerate((ids + ids[-1:] * PAGE)[:PAGE])}
+    rows = rx.all(
+        "SELECT id, sequence_id FROM sequence_emails WHERE account_id = :account_id"  # noqa: S608 (our names)
+        f" AND id IN ({', '.join(':' + name for name in names)})",
+        account_id=rx.account_id,
+        **names,
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def steps(rx: Rx, sequence_id: int) -> list[Step]:

@@ -179,6 +179,21 @@ def get(rx: Rx, subscription_id: int) -> Subscription:
     return _subscription(row)
 
 
+def about(rx: Rx, ids: list[int]) -> dict[int, tuple[str, int]]:
+    """Return what these subscriptions, a page of them, are to: kind and id by their own ids."""
+    if not ids:
+        return {}
+    names = {f"id{at}": one for at, one in enumerate((ids + ids[-1:] * PAGE)[:PAGE])}
+    rows = rx.all(
+        f"SELECT {_COLUMNS} FROM subscriptions WHERE account_id = :account_id"  # noqa: S608 (our names)
+        f" AND id IN ({', '.join(':' + name for name in names)})",
+        account_id=rx.account_id,
+        **names,
+    )
+    found = [_subscription(row) for row in rows]
+    return {one.id: (one.kind, one.ref_id) for one in found}
+
+
 def turn(tx: Tx, who: Subscriber, state: str) -> Subscriber:
     """Put a person and all their subscriptions into another state, with every counter."""
     before = subscribers.times(tx, who.id)

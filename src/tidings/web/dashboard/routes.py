@@ -10,11 +10,17 @@ from tidings.web.dashboard import (
     home,
     outbox,
     rules,
+    sending,
+    sequence_emails,
+    sequences,
     signing_in,
+    signing_keys,
     subscribers,
+    suppressed,
     tags,
     webhooks,
 )
+from tidings.web.dashboard.moving import backups, exporting, importing
 from tidings.web.dashboard.settings import account, keys, members, you
 
 ROUTES: Final = (
@@ -26,6 +32,8 @@ ROUTES: Final = (
     *form_mail.ROUTES,
     *tags.ROUTES,
     *fields.ROUTES,
+    *sequences.ROUTES,
+    *sequence_emails.ROUTES,
     *account.ROUTES,
     *keys.ROUTES,
     *members.ROUTES,
@@ -33,4 +41,10 @@ ROUTES: Final = (
     *subscribers.ROUTES,
     *rules.ROUTES,
     *webhooks.ROUTES,
+    *importing.ROUTES,
+    *exporting.ROUTES,
+    *backups.ROUTES,
+    *sending.ROUTES,
+    *signing_keys.ROUTES,
+    *suppressed.ROUTES,
 )

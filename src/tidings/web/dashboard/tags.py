@@ -117,6 +117,9 @@ async def _list(asked: Asked, status: int, given: Given) -> Reply:
 
 async def _one(asked: Asked, status: int, given: Given) -> Reply:
     tag, total, public, uses = await asked.scan(_about, asked.id())
+    if given.values and "name" not in given.values:
+        # The other form of the page came back: this one shows what is there.
+        given.values["public"] = "1" if public else ""
     return pages.page(
         asked,
         status,

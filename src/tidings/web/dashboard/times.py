@@ -46,6 +46,12 @@ def day_after(now: int, zone: str) -> str:
     return (local.astimezone(slots.zone_of(zone, "UTC")) + timedelta(days=1)).date().isoformat()
 
 
+def wall_s(at: int, zone: str) -> int:
+    """Return what clocks of a zone show at a moment, as seconds of a UTC that never was: for a plot."""
+    offset = (_EPOCH + timedelta(milliseconds=at)).astimezone(slots.zone_of(zone, "UTC")).utcoffset()
+    return at // 1_000 + (int(offset.total_seconds()) if offset else 0)
+
+
 def clock_words(now: int, zone: str) -> str:
     """Return what a clock in the zone says now."""
     return (_EPOCH + timedelta(milliseconds=now)).astimezone(slots.zone_of(zone, "UTC")).strftime("%H:%M")

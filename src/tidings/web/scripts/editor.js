@@ -112,7 +112,8 @@ function grow(field) {
       },
     },
     onUpdate: () => {
-      field.value = editor.isEmpty ? "" : editor.getHTML();
+      // The line that waits at the end for more words is no part of the letter.
+      field.value = editor.getHTML().replace(/(?:<p><\/p>)+$/, "");
       field.dispatchEvent(new Event("input", { bubbles: true }));
     },
   });
@@ -133,16 +134,16 @@ function toolbar(editor) {
   bar.setAttribute("aria-label", "Form of the text");
   const act = (step) => () => step(editor.chain().focus()).run();
   const items = [
-    ["H1", "Heading 1", act((chain) => chain.toggleHeading({ level: 1 })), () => editor.isActive("heading", { level: 1 })],
-    ["H2", "Heading 2", act((chain) => chain.toggleHeading({ level: 2 })), () => editor.isActive("heading", { level: 2 })],
-    ["H3", "Heading 3", act((chain) => chain.toggleHeading({ level: 3 })), () => editor.isActive("heading", { level: 3 })],
+    ["H1", "H1, large heading", act((chain) => chain.toggleHeading({ level: 1 })), () => editor.isActive("heading", { level: 1 })],
+    ["H2", "H2, heading", act((chain) => chain.toggleHeading({ level: 2 })), () => editor.isActive("heading", { level: 2 })],
+    ["H3", "H3, small heading", act((chain) => chain.toggleHeading({ level: 3 })), () => editor.isActive("heading", { level: 3 })],
     null,
     ["B", "Bold", act((chain) => chain.toggleBold()), () => editor.isActive("bold"), "bold"],
     ["I", "Italic", act((chain) => chain.toggleItalic()), () => editor.isActive("italic"), "italic"],
     ["Link", "Link", () => ask(editor, "link"), () => editor.isActive("link")],
     null,
-    ["• List", "List", act((chain) => chain.toggleBulletList()), () => editor.isActive("bulletList")],
-    ["1. List", "Numbered list", act((chain) => chain.toggleOrderedList()), () => editor.isActive("orderedList")],
+    ["•", "List", act((chain) => chain.toggleBulletList()), () => editor.isActive("bulletList")],
+    ["1.", "1. numbered list", act((chain) => chain.toggleOrderedList()), () => editor.isActive("orderedList")],
     ["Quote", "Quote", act((chain) => chain.toggleBlockquote()), () => editor.isActive("blockquote")],
     ["Line", "Line across", act((chain) => chain.setHorizontalRule())],
     null,
@@ -267,15 +268,24 @@ function insert(editor, kind, url, said, there) {
     } else {
       chain.extendMarkRange("link").setLink({ href: url }).run();
     }
+  } else if (kind === "image" && there) {
+    chain.updateAttributes("image", { src: url, alt: said }).run();
   } else if (kind === "image") {
-    chain.setImage({ src: url, alt: said }).run();
+    after(editor, { type: "image", attrs: { src: url, alt: said } });
   } else if (there) {
     const { $from } = editor.state.selection;
     const node = { type: "button", attrs: { href: url }, content: [{ type: "text", text: said }] };
     chain.insertContentAt({ from: $from.before(), to: $from.after() }, node).run();
   } else {
-    chain.insertContent([{ type: "button", attrs: { href: url }, content: [{ type: "text", text: said }] }, { type: "paragraph" }]).run();
+    after(editor, { type: "button", attrs: { href: url }, content: [{ type: "text", text: said }] });
   }
+}
+
+// Puts a block behind what is selected, which may be a block itself, and the cursor behind that.
+function after(editor, node) {
+  const { to } = editor.state.selection;
+  const last = editor.state.doc.content.size - to <= 1;
+  editor.chain().focus().insertContentAt(to, last ? [node, { type: "paragraph" }] : node).run();
 }
 
 function textOf(editor) {

@@ -21,7 +21,7 @@ _CHOICES: Final = ("", "include", "exclude")
 async def show(asked: Asked) -> Reply:
     """GET /broadcasts/{id}/audience"""
     one = await asked.read(broadcasts.find, asked.id())
-    if one.status != "draft":
+    if one.status != "draft" or asked.signed.role == "viewer":
         return asked.see(f"/broadcasts/{one.id}")
     return await _page(asked, one)
 
@@ -68,7 +68,7 @@ async def _page(asked: Asked, one: Broadcast) -> Reply:
         "broadcasts/audience.html",
         here="broadcasts",
         one=one,
-        steps=steps(one),
+        steps=steps(one, asked.signed.role),
         kinds=[(kind, _sorted(names[kind])) for kind in KINDS],
         chosen=chosen,
         everybody=not any(not part.excluded for part in parts),

@@ -109,7 +109,7 @@ async def _page(asked: Asked, status: int, one: Broadcast, given: Given) -> Repl
         here="broadcasts",
         one=one,
         given=given,
-        steps=steps(one),
+        steps=steps(one, asked.signed.role),
         checks=checks,
         may_go=rehearsal.may_go(checks),
         size=size,

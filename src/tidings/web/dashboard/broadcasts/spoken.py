@@ -27,9 +27,10 @@ def standing(one: Broadcast) -> str:
     return "sent" if one.status == "completed" else one.status
 
 
-def steps(one: Broadcast) -> list[tuple[str, str, str]]:
-    """Return the steps of a draft as tabs: address, words, name."""
-    return [(f"/broadcasts/{one.id}/{name}", said, name) for name, said in STEPS]
+def steps(one: Broadcast, role: str) -> list[tuple[str, str, str]]:
+    """Return the steps of a draft as tabs: address, words, name; who may only look sees how it is."""
+    mine = STEPS[-1:] if role == "viewer" else STEPS
+    return [(f"/broadcasts/{one.id}/{name}", said, name) for name, said in mine]
 
 
 def names_of(rx: Rx) -> dict[str, dict[int, str]]:

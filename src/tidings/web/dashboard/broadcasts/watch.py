@@ -8,7 +8,7 @@ from tidings.core.deliveries import log
 from tidings.core.tracking import numbers
 from tidings.errors import Problem
 from tidings.store.tx import Rx, Tx
-from tidings.web.dashboard import pages
+from tidings.web.dashboard import pages, times
 from tidings.web.dashboard.asked import Asked
 from tidings.web.dashboard.broadcasts import spoken
 from tidings.web.dashboard.broadcasts.spoken import named, standing
@@ -24,7 +24,7 @@ async def show(asked: Asked) -> Reply:
     """GET /broadcasts/{id}: a draft is written at; any other shows how it goes."""
     one = await asked.read(broadcasts.find, asked.id())
     if one.status == "draft":
-        return asked.see(f"/broadcasts/{one.id}/write")
+        return asked.see(f"/broadcasts/{one.id}/{'review' if asked.signed.role == 'viewer' else 'write'}")
     around = await asked.read(_live, one.id)
     if one.status == "scheduled":
         return pages.page(asked, 200, "broadcasts/scheduled.html", here="broadcasts", **around)
@@ -127,10 +127,12 @@ def _report(rx: Rx, broadcast_id: int) -> dict[str, Any]:
     found = hours.series(rx, broadcast_id)
     links = numbers.of_owner(rx, f"broadcast:{broadcast_id}")
     every = zip(found.opens, found.clicks, found.unsubscribes, strict=True)
+    moments = [found.first_at + at * broadcasts.HOUR_MS for at in range(len(found.opens))]
+    zone = accounts.time_zone(rx)
     return {
         "hours": [
-            (found.first_at + at * broadcasts.HOUR_MS, *(max(n, 0) for n in row))
-            for at, row in enumerate(every)
+            (at, times.wall_s(at, zone), *(max(n, 0) for n in row))
+            for at, row in zip(moments, every, strict=True)
         ],
         "links": links[:LINKS_SHOWN],
         "more_links": max(0, len(links) - LINKS_SHOWN),

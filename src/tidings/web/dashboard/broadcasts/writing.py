@@ -34,7 +34,7 @@ _LOSSY: Final = {
 async def show(asked: Asked) -> Reply:
     """GET /broadcasts/{id}/write"""
     one = await asked.read(broadcasts.find, asked.id())
-    if one.status != "draft":
+    if one.status != "draft" or asked.signed.role == "viewer":
         return asked.see(f"/broadcasts/{one.id}")
     return await _page(asked, 200, one, Given())
 
@@ -131,7 +131,7 @@ async def _switch(asked: Asked, one: Broadcast, kind: str) -> Reply:
         one=one,
         kind=kind,
         lossy=lossy,
-        steps=steps(one),
+        steps=steps(one, asked.signed.role),
     )
 
 
@@ -150,7 +150,7 @@ async def _page(
         given=given,
         kind=given.value("source_kind", one.source_kind),
         theirs=theirs,
-        steps=steps(one),
+        steps=steps(one, asked.signed.role),
         fields=fields,
         snippets=named_snippets,
         sender=sender,

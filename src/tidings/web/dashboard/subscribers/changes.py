@@ -108,6 +108,8 @@ def _words(rx: Rx, change: Change) -> str:
     whom = filters.words(rx, Filter(chosen.text, chosen.state or "", within))
     if chosen.ids is not None:
         whom = "ticked people"
+    elif chosen == Chosen():
+        whom = "everybody"
     tag = tags.all_tags(rx).get(change.tag_id or 0)
     name = tag.name if tag else str(change.tag_id)
     return {

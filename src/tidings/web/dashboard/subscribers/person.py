@@ -126,7 +126,7 @@ async def erase(asked: Asked) -> Reply:
 async def _person(asked: Asked, tab: str, **shown: Any) -> Reply:
     whole, offered = await asked.scan(_whole, asked.id())
     return pages.page(
-        asked, 200, f"subscribers/{tab}.html", here="subscribers", tab=tab, one=whole, who=whole.who,
+        asked, 200, f"subscribers/{tab}.html", here="subscribers", tab=tab, one=whole, person=whole.who,
         offered=offered, labels=await asked.read(custom_fields.all_fields), given=Given(), **shown,
     )  # fmt: skip
 
@@ -143,14 +143,14 @@ async def _edit(asked: Asked, status: int, given: Given) -> Reply:
     who = await asked.read(subscribers.get, asked.id())
     fields = await asked.read(custom_fields.all_fields)
     return pages.page(
-        asked, status, "subscribers/edit.html", here="subscribers", given=given, who=who, fields=fields,
+        asked, status, "subscribers/edit.html", here="subscribers", given=given, person=who, fields=fields,
         prefix=FIELD,
     )  # fmt: skip
 
 
 async def _erase(asked: Asked, status: int, given: Given) -> Reply:
     who: Subscriber = await asked.read(subscribers.get, asked.id())
-    return pages.page(asked, status, "subscribers/erase.html", here="subscribers", given=given, who=who)
+    return pages.page(asked, status, "subscribers/erase.html", here="subscribers", given=given, person=who)
 
 
 def _here(asked: Asked) -> str:
