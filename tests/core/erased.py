@@ -4,6 +4,7 @@ import msgspec
 
 from tests.core.cast import Clock, Owner, rows
 from tidings.core import (
+    broadcasts,
     confirmations,
     deliveries,
     erasure,
@@ -15,7 +16,9 @@ from tidings.core import (
     subscribers,
     subscriptions,
     tracking,
+    trials,
 )
+from tidings.core.broadcasts import Draft
 from tidings.core.deliveries import Outcome, Timing
 from tidings.core.events import Origin
 from tidings.core.purchases import Order
@@ -74,6 +77,7 @@ def live(db: Database, owner: Owner, clock: Clock, email: str = EMAIL) -> int:
     db.write_now(owner.id, preferences.leave_all, who.id, delivery_id, preferences.PAGE, ORIGIN)
     db.write_now(owner.id, preferences.undo, who.id, delivery_id, ORIGIN)
     db.write_now(owner.id, _told, who.id)
+    _tried(db, owner, who.id)
     clock.move(1_000)
     return who.id
 
@@ -144,11 +148,23 @@ def _mail(db: Database, owner: Owner, occasion: str, reply: str, clock: Clock) -
         db.write_now(owner.id, deliveries.settle, [outcome])
 
 
+def _tried(db: Database, owner: Owner, subscriber_id: int) -> None:
+    """Test a broadcast as this person gets it, and send another test to their own address."""
+    made = db.write_now(
+        owner.id, broadcasts.create, Draft(subject="S", content="<p>Hi</p>"), "ada@example.com"
+    ).id
+    db.write_now(owner.id, trials.ask, made, ["me@example.com"], subscriber_id)
+    db.write_now(owner.id, trials.ask, made, [EMAIL])
+    raw = f"To: me@example.com\r\n\r\n{WORDS['name']}".encode()
+    for one in db.write_now(0, trials.claim):
+        db.write_now(owner.id, outbox.keep, one.delivery.id, one.address, "[Test] S", raw)
+
+
 def _click(tx: Tx, subscriber_id: int) -> None:
     """Open and click the person's newest mail."""
     row = tx.one("SELECT MAX(id) FROM deliveries WHERE subscriber_id = :id", id=subscriber_id)
     assert row is not None
-    occasion = deliveries.occasions(tx, [row[0]])[row[0]]
+    occasion, _ = deliveries.origins(tx, [row[0]])[row[0]]
     [link_id] = tracking.link_ids(tx, tracking.owner_of(occasion), ["https://example.com/a"])
     link = tracking.link(tx, link_id)
     at = tx.now + 60_000

@@ -1,10 +1,22 @@
 """Rehearsing a broadcast: what its owner should know before it is sent."""
 
+from email import message_from_bytes
+from email.policy import default
+
 import pytest
 
 from tests.core import ledger
-from tests.core.cast import Owner
-from tidings.core import accounts, broadcasts, custom_fields, rehearsal, sending, tracking
+from tests.core.cast import API, Owner
+from tidings.core import (
+    accounts,
+    broadcasts,
+    custom_fields,
+    rehearsal,
+    sending,
+    subscribers,
+    subscriptions,
+    tracking,
+)
 from tidings.core.rehearsal import Rehearsal
 from tidings.core.tracking import numbers
 from tidings.errors import NotFound
@@ -89,3 +101,49 @@ def test_links_are_listed_by_how_many_people_clicked_them_without_the_hidden_one
     assert [(one.url, one.clicks, one.unique_clicks, one.machine_clicks) for one in found] == [
         ("https://example.com/b", 5, 2, 0), ("https://example.com/a", 0, 0, 0),
     ]  # fmt: skip
+
+
+def checks(db: Database, owner: Owner, made: int, *, outbox: bool = False) -> list[tuple[str, str]]:
+    found = db.read_now(owner.id, rehearsal.checks, made, LINKS, outbox=outbox)
+    assert rehearsal.may_go(found) == all(one.level != "stop" for one in found)
+    return [(one.level, one.about) for one in found]
+
+
+def test_a_letter_that_is_well_passes_every_check(db: Database, ada: Owner) -> None:
+    made = ledger.draft(db, ada, content="<p>Hi</p>", preheader="What is new")
+    assert checks(db, ada, made) == [("fine", "unsubscribe"), ("fine", "address"), ("fine", "size")]
+
+
+def test_everything_that_is_wrong_is_said_at_once(db: Database, ada: Owner) -> None:
+    words = '<p>{{ subscriber.nick }} <a href="example.com">x</a> <img src="https://example.com/a.png"></p>'
+    made = ledger.draft(db, ada, subject="", content=words)
+    db.write_now(ada.id, accounts.describe, postal_address="")
+    found = checks(db, ada, made)
+    assert found[:2] == [("stop", "subject"), ("stop", "address")]
+    assert set(found[2:-2]) == {
+        ("look", "preheader"), ("look", "content"), ("look", "link"), ("look", "image"),
+    }  # fmt: skip
+    assert ("look", "address") in checks(db, ada, made, outbox=True)
+
+
+def test_an_empty_letter_and_broken_liquid_may_not_go(db: Database, ada: Owner) -> None:
+    assert ("stop", "content") in checks(db, ada, ledger.draft(db, ada, content=""))
+    assert ("stop", "content") in checks(db, ada, ledger.draft(db, ada, content="<p>{% if x %}</p>"))
+
+
+def test_a_letter_prints_for_a_chosen_person_or_the_first(db: Database, ada: Owner) -> None:
+    made = ledger.draft(db, ada, subject="", content="<p>Hi {{ subscriber.first_name | default: 'you' }}</p>")
+    first = db.read_now(ada.id, rehearsal.letter, made, LINKS)
+    assert (first.subscriber_id, first.recipient.first_name) == (1, "Bea")
+    db.write_now(ada.id, lambda tx: subscriptions.unsubscribe(tx, subscribers.get(tx, 1), API))
+    nobody = db.read_now(ada.id, rehearsal.letter, made, LINKS)
+    assert (nobody.subscriber_id, nobody.recipient.first_name) == (None, None)
+    _, second = ledger.people(db, ada, 2)
+    chosen = db.read_now(ada.id, rehearsal.letter, made, LINKS, second)
+    assert chosen.recipient.email.startswith("p1.")
+    printed = message_from_bytes(chosen.source.compile().message(chosen.recipient), policy=default)
+    body = printed.get_body(("html",))
+    assert body is not None
+    assert "Hi you" in body.get_content()
+    with pytest.raises(NotFound):
+        db.read_now(ada.id, rehearsal.letter, made, LINKS, 10**9)

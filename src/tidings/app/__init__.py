@@ -13,7 +13,7 @@ from tidings import declare, journal
 from tidings.app.ground import folder_of_backups, installation, links, master_key, open_database
 from tidings.app.loops import run_engine
 from tidings.app.metrics import Metrics
-from tidings.app.providers import OUTBOX, limits_of
+from tidings.app.providers import OUTBOX, limits_of, shown_of
 from tidings.core import accounts
 from tidings.core.accounts import INSTALLATION
 from tidings.core.exporting import Wanted
@@ -24,7 +24,7 @@ from tidings.store import migrate
 from tidings.store.db import Database
 from tidings.supervise import Supervisor
 from tidings.web import server
-from tidings.web.api_v3 import shapes
+from tidings.web.api_v3 import payloads, shapes
 from tidings.web.api_v3.door import Door as ApiDoor
 from tidings.web.dashboard.door import Door as DashboardDoor
 from tidings.web.house import Export, House
@@ -91,6 +91,7 @@ class Web:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 await self._public.close()
+                await self._house.press.stop()
             await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 return
@@ -98,7 +99,16 @@ class Web:
 
 def web(settings: Settings, db: Database) -> Edge:
     """Return the whole web application."""
-    house = House(db, links(settings, db), settings.rate_limit, settings.smtp_url == OUTBOX)
+    house = House(
+        db,
+        links(settings, db),
+        settings.rate_limit,
+        settings.smtp_url == OUTBOX,
+        provider=shown_of(settings),
+        payload=payloads.of_event,
+        # A server's disk is its own affair.
+        free_space=0 if db.shared else settings.free_space * 1_000_000,
+    )
     house.export = _exporting(db)
     house.backups, house.backs_up = folder_of_backups(settings, db), bool(settings.backup)
     if 0 < len(settings.metrics_token) < TOKEN_MIN:

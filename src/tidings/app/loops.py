@@ -25,9 +25,11 @@ from tidings.core.deliveries import Timing
 from tidings.core.notices import Told
 from tidings.engine import loop, sender, upkeep
 from tidings.engine.backups import HOUR_MS, Backups
+from tidings.engine.bulk import Bulk
 from tidings.engine.desk import Desk
 from tidings.engine.erasing import Erasing
 from tidings.engine.heart import Heart
+from tidings.engine.indexing import Indexing
 from tidings.engine.notifier import Notifier, Post
 from tidings.engine.owner_notes import OwnerNotes
 from tidings.engine.pace import Pace
@@ -36,6 +38,7 @@ from tidings.engine.rules import Rules
 from tidings.engine.scheduler import Scheduler
 from tidings.engine.steps import Steps
 from tidings.engine.teller import Teller
+from tidings.engine.trials import Trials
 from tidings.engine.uploads import Uploads
 from tidings.moving import uploaded
 from tidings.outbound.client import Outbound
@@ -86,6 +89,8 @@ async def _loops(settings: Settings, db: Database, *, supervised: bool) -> None:
         Teller(db, payloads.of_event).step,
         Rules(db, payloads.of_subscriber).step,
         Erasing(db).step,
+        Indexing(db).step,
+        Bulk(db).step,
         upkeep.Upkeep(db, keep_days=settings.keep_deliveries).step,
         files.look,
         files.bring,
@@ -126,7 +131,8 @@ class _Mail:
     def __init__(self, settings: Settings, db: Database) -> None:
         outbox = settings.smtp_url == OUTBOX
         self.timing = Timing(settings.lease * 1_000, settings.uncertain_wait * 1_000)
-        self._desk = Desk(db, links(settings, db), outbox=outbox)
+        ours = links(settings, db)
+        self._desk = Desk(db, ours, outbox=outbox)
         self._hands = providers_of(settings, db)
         room = None if db.shared else Room(db.folder, settings.free_space * 1_000_000)
         limits = limits_of(settings)
@@ -141,10 +147,16 @@ class _Mail:
             )
         self._scheduler = Scheduler(db, self._desk, self.timing, outbox=outbox)
         self._notes = OwnerNotes(db, self._hands["now"].send)
+        self._trials = Trials(db, self._desk, ours, self._hands["now"].send)
 
     def steps(self) -> list[loop.Step]:
         """Return the steps of its loops."""
-        return [*(one.step for one in self.senders), self._scheduler.step, self._notes.step]
+        return [
+            *(one.step for one in self.senders),
+            self._scheduler.step,
+            self._notes.step,
+            self._trials.step,
+        ]
 
     async def close(self) -> None:
         """Let what is handed come to its end."""

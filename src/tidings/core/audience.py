@@ -3,6 +3,7 @@
 Owns no table and writes nothing: it lends its SELECTs to the fan-out and to counts.
 """
 
+from tidings.core import counters
 from tidings.store.tx import Rx
 
 # A person once, however many ways lead to them: they are the rows, the ways only conditions.
@@ -78,3 +79,22 @@ def count(rx: Rx, broadcast_id: int) -> int:
     """Return how many people a broadcast would go to now; reads everybody, so in a thread."""
     row = rx.one(f"SELECT COUNT(*) {OF_BROADCAST}", account_id=rx.account_id, broadcast_id=broadcast_id)
     return int(row[0]) if row else 0
+
+
+def size(rx: Rx, broadcast_id: int) -> int:
+    """Return what `count` does, from the counters where they know it: everybody, or one tag.
+
+    A form's and a sequence's counters hold who left it, so those are counted. Reads up to everybody:
+    in a thread.
+    """
+    rows = rx.all(
+        "SELECT tag_id, excluded FROM broadcast_audiences WHERE account_id = :account_id"
+        " AND broadcast_id = :broadcast_id LIMIT 2",
+        account_id=rx.account_id,
+        broadcast_id=broadcast_id,
+    )
+    if not rows:
+        return counters.total(rx, "subscribers", 0, "active")
+    if len(rows) == 1 and rows[0][0] is not None and not rows[0][1]:
+        return counters.total(rx, "tag", int(rows[0][0]), "active")
+    return count(rx, broadcast_id)

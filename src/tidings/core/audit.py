@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 PAGE = 50
 SUBJECT_MAX = 300
+LATELY_MS = 10 * 60_000
 # Two years: disputes about who sent or erased something come late.
 KEPT_MS = 730 * 86_400_000
 
@@ -51,6 +52,34 @@ def acted(
     """Run a verb and note who did it; when the verb raises nothing is noted."""
     result = verb(tx, *args, **options)
     note(tx, actor, act, subject)
+    return result
+
+
+def acted_lately(
+    tx: Tx,
+    actor: Actor,
+    act: str,
+    subject: str,
+    verb: Callable[Concatenate[Tx, P], T],
+    /,
+    *args: P.args,
+    **options: P.kwargs,
+) -> T:
+    """As `acted`, for what goes on by itself (the saving of what is written): noted every `LATELY_MS`."""
+    result = verb(tx, *args, **options)
+    known = tx.one(
+        "SELECT 1 FROM (SELECT user_id, act, subject, created_at FROM audit WHERE account_id = :account_id"
+        " ORDER BY id DESC LIMIT :page) AS last WHERE user_id = :user_id AND act = :act"
+        " AND subject = :subject AND created_at > :since LIMIT 1",
+        account_id=tx.account_id,
+        page=PAGE,
+        user_id=actor.user_id,
+        act=act,
+        subject=subject,
+        since=tx.now - LATELY_MS,
+    )
+    if known is None:
+        note(tx, actor, act, subject)
     return result
 
 

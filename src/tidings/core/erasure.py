@@ -19,9 +19,11 @@ from tidings.core import (
     counters,
     outbox,
     purchases,
+    search,
     subscribers,
     subscriptions,
     suppressions,
+    trials,
 )
 from tidings.core.events import Origin
 from tidings.core.subscribers import forgetting
@@ -38,7 +40,7 @@ LATE_MS = 5 * 60_000
 TABLES = (
     "subscribers", "subscriptions", "entries", "deliveries", "attempts", "outbox", "hits", "leaves",
     "purchases", "purchase_products", "events", "notices", "notice_attempts", "rule_runs",
-    "owner_notes", "confirmation_caps",
+    "owner_notes", "confirmation_caps", "search_pairs", "search_changes", "trials",
 )  # fmt: skip
 
 _FINAL = ("sent", "failed", "uncertain", "suppressed")
@@ -73,6 +75,10 @@ _TRIES = f"DELETE FROM attempts WHERE account_id = :account_id AND id IN (SELECT
 _LEAVES = f"DELETE FROM leaves WHERE account_id = :account_id AND id IN (SELECT id FROM leaves{_TAKE}"  # noqa: S608
 _EVENTS = f"DELETE FROM events WHERE account_id = :account_id AND id IN (SELECT id FROM events{_TAKE}"  # noqa: S608
 _RUNS = f"DELETE FROM rule_runs WHERE account_id = :account_id AND id IN (SELECT id FROM rule_runs{_TAKE}"  # noqa: S608
+_TRIALS = (
+    "DELETE FROM trials WHERE account_id = :account_id AND id IN (SELECT id FROM trials"  # noqa: S608
+    f"{_TAKE} RETURNING id"
+)
 _ORPHANS = (
     "DELETE FROM notice_attempts WHERE account_id = :account_id AND at = :at AND NOT EXISTS (SELECT 1"
     " FROM notices WHERE notices.account_id = notice_attempts.account_id"
@@ -103,6 +109,8 @@ def erase(tx: Tx, subscriber_id: int, origin: Origin) -> int:
     suppressions.add(tx, mailbox, f"erased by {origin.door}")
     confirmations.forget(tx, mailbox)
     _forget_notes(tx, who.email)
+    search.forget(tx, subscriber_id, who.email, who.first_name)
+    _forget_trials(tx, who.email)
     more = _sweep(tx, subscriber_id)
     if more:
         if who.state != "cancelled":
@@ -224,7 +232,9 @@ def _sweep(tx: Tx, subscriber_id: int) -> bool:
     most = max(most, purchases.let_go(tx, subscriber_id, SLICE), tx.run(_EVENTS, **names))
     told = [row[0] for row in tx.all(_NOTICES, **names)]
     _each(tx, _ANSWERS, told)
-    return max(most, len(told), tx.run(_RUNS, **names)) >= SLICE
+    tried = [row[0] for row in tx.all(_TRIALS, **names)]
+    _each(tx, _COPIES, [trials.number(one) for one in tried])
+    return max(most, len(told), len(tried), tx.run(_RUNS, **names)) >= SLICE
 
 
 def _sweep_mails(tx: Tx, names: dict[str, int]) -> int:
@@ -261,6 +271,16 @@ def _forget_notes(tx: Tx, email: str) -> None:
         account_id=tx.account_id,
         like=f"%{like}%",
     )
+
+
+def _forget_trials(tx: Tx, email: str) -> None:
+    """Delete trials that went to this address, with their copies."""
+    rows = tx.all(
+        "DELETE FROM trials WHERE account_id = :account_id AND LOWER(address) = LOWER(:email) RETURNING id",
+        account_id=tx.account_id,
+        email=email,
+    )
+    _each(tx, _COPIES, [trials.number(row[0]) for row in rows])
 
 
 def _move(tx: Tx, erasure_id: int, state: str) -> None:

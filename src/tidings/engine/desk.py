@@ -80,6 +80,17 @@ class Desk:
             unfit += none
         return made, unfit
 
+    async def single(self, stands_for: Delivery, words: Words, who: Recipient) -> Letter:
+        """Return one letter that is no delivery of a subscriber, made as theirs are, or raise Unfit."""
+        ready = await self._made_ready(stands_for.account_id, stands_for.owner, words)
+        (data,) = await self._print(ready, [who])
+        if isinstance(data, str):
+            raise Unfit(f"the mail could not be made: {data}")
+        mail_from = address.with_ascii_domain(words.content.from_address)
+        to = address.with_ascii_domain(who.email)
+        letter = Letter(stands_for, mail_from, to, words.content.subject, data, not to.isascii())
+        return (await self._signed(ready.signers, [letter]))[0] if ready.signers else letter
+
     async def close(self) -> None:
         """End the render process and the threads."""
         await self._press.stop()
@@ -158,7 +169,11 @@ class Desk:
 
     async def ready(self, account_id: int, owner: str) -> _Ready:
         """Return a content compiled; raise Unfit for what is gone, Unready for what its owner can mend."""
-        words = await self._db.read(account_id, letters.words, owner)
+        return await self._made_ready(
+            account_id, owner, await self._db.read(account_id, letters.words, owner)
+        )
+
+    async def _made_ready(self, account_id: int, owner: str, words: Words) -> _Ready:
         keys = await self._db.read(account_id, signing.keys)
         name = (*words.key, tuple((one.id, one.sealed) for one in keys if one.domain == words.from_domain))
         kept = self._kept.get(name)

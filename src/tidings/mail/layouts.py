@@ -26,7 +26,10 @@ h3{margin:24px 0 8px;font-size:18px;line-height:1.35}
 p{margin:0 0 16px}
 ul,ol{margin:0 0 16px;padding:0 0 0 26px}
 li{margin:0 0 6px}
+li p{margin:0}
 blockquote{margin:0 0 16px;padding:0 0 0 16px;border-left:3px solid #d1d5db}
+a.button{display:inline-block;padding:12px 22px;border-radius:6px;background-color:#1d4ed8;color:#ffffff;\
+font-weight:600;text-decoration:none}
 """
 _DARK = """\
 @media (prefers-color-scheme:dark){{

@@ -19,6 +19,7 @@ from tidings.engine.scheduler import Scheduler
 from tidings.engine.sender import Sender
 from tidings.engine.steps import Steps
 from tidings.engine.teller import Teller
+from tidings.engine.trials import Trials
 from tidings.engine.upkeep import Upkeep
 from tidings.sandbox.clock import Clock, strides
 from tidings.sandbox.outside import Outside
@@ -63,6 +64,7 @@ class Engine:
             Scheduler(db, desk, TIMING, outbox=True).step,
             *(one.step for one in self._senders),
             OwnerNotes(db, hand.send).step,
+            Trials(db, desk, links, hand.send).step,
             Teller(db, payloads.of_event).step,
             self._notify,
         ]

@@ -1,6 +1,7 @@
 """Broadcasts: one email to many, written, scheduled, and counted.
 
-Owns `broadcasts` and `broadcast_audiences`. How one is sent is in `course`.
+Owns `broadcasts`, `broadcast_audiences` and `broadcast_hours`. How one is sent is in `course`, how
+several people write at one in `writing`.
 """
 
 import re
@@ -16,22 +17,26 @@ from tidings.store.tx import Collected, Rx, Tx
 PAGE = 50
 SUBJECT_MAX = 998
 LAYOUT = "Text only"
+SOURCE_KINDS = ("rich", "html", "markdown")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _TEXTS = (
     "subject, description, content, visibility, published_at, send_at, thumbnail_alt, thumbnail_url,"
-    " email_address, email_layout_template, text, preheader, from_name, reply_to"
+    " email_address, email_layout_template, text, preheader, from_name, reply_to, source_kind, source"
 )
 _NUMBERS = (
     "recipients, opens, clicks, total_clicks, unsubscribes, settled, created_at, machine_opens,"
     " machine_clicks, sent, kept, failed, uncertain, suppressed, started_at, fanned_at, paused_at,"
-    " paused_why, cancelled_at, completed_at, cursor_id, highest_id"
+    " paused_why, cancelled_at, completed_at, cursor_id, highest_id, version"
 )
 _COLUMNS = f"id, status, {_TEXTS}, {_NUMBERS}"
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """What an owner writes; times in epoch ms. `send_at` None keeps it a draft."""
+    """What an owner writes; times in epoch ms. `send_at` None keeps it a draft.
+
+    `source_kind` is rich, html or markdown; of Markdown `source` is what was written, `content` its HTML.
+    """
 
     subject: str | None = None
     description: str | None = None
@@ -47,6 +52,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     preheader: str = ""
     from_name: str | None = None
     reply_to: str | None = None
+    source_kind: str = "html"
+    source: str | None = None
 
 
 class Broadcast(msgspec.Struct, frozen=True):
@@ -68,6 +75,8 @@ class Broadcast(msgspec.Struct, frozen=True):
     preheader: str
     from_name: str | None
     reply_to: str | None
+    source_kind: str
+    source: str | None
     recipients: int
     opens: int
     clicks: int
@@ -90,6 +99,7 @@ class Broadcast(msgspec.Struct, frozen=True):
     completed_at: int | None
     cursor_id: int
     highest_id: int
+    version: int
 
     @property
     def progress(self) -> float:
@@ -132,7 +142,7 @@ def update(tx: Tx, broadcast_id: int, draft: Draft, sender: str) -> Broadcast:
         raise Conflict("Broadcast can't be changed once it is being sent")
     sets = ", ".join(f"{one.strip()} = :{one.strip()}" for one in _TEXTS.split(","))
     changed = tx.run(
-        f"UPDATE broadcasts SET {sets}, status = :status, updated_at = :now"  # noqa: S608 (our columns)
+        f"UPDATE broadcasts SET {sets}, status = :status, updated_at = :now, version = version + 1"  # noqa: S608 (our columns)
         " WHERE account_id = :account_id AND id = :id AND status IN ('draft', 'scheduled')",
         account_id=tx.account_id,
         id=broadcast_id,
@@ -147,7 +157,10 @@ def update(tx: Tx, broadcast_id: int, draft: Draft, sender: str) -> Broadcast:
 
 
 def revise(tx: Tx, broadcast_id: int, given: Mapping[str, object], sender: str) -> Broadcast:
-    """Change these values of a broadcast (names of `Draft`), and no others; two at once both count."""
+    """Change these values of a broadcast (names of `Draft`), and no others; two at once both count.
+
+    A new `content` without a `source_kind` is HTML, whatever it was written in before.
+    """
     # The row is held from here on: another process may not change it between the look and the write.
     tx.one(
         "SELECT id FROM broadcasts WHERE account_id = :account_id AND id = :id {for_update}",
@@ -156,6 +169,8 @@ def revise(tx: Tx, broadcast_id: int, given: Mapping[str, object], sender: str) 
     )
     current = find(tx, broadcast_id)
     held = {name: getattr(current, name) for name in Draft.__struct_fields__ if name != "email_address"}
+    if "content" in given and "source_kind" not in given:
+        held |= {"source_kind": "html", "source": None}
     return update(tx, broadcast_id, msgspec.convert({**held, **given}, Draft), sender)
 
 
@@ -164,11 +179,8 @@ def delete(tx: Tx, broadcast_id: int) -> None:
     current = find(tx, broadcast_id)
     if current.status == "sending":
         raise Conflict("Broadcast can't be deleted while it is being sent")
-    tx.run(
-        "DELETE FROM broadcast_audiences WHERE account_id = :account_id AND broadcast_id = :id",
-        account_id=tx.account_id,
-        id=broadcast_id,
-    )
+    for what in (_AUDIENCES, _HOURS):
+        tx.run(what, account_id=tx.account_id, id=broadcast_id)
     gone = tx.run(
         "DELETE FROM broadcasts WHERE account_id = :account_id AND id = :id AND status <> 'sending'",
         account_id=tx.account_id,
@@ -176,6 +188,10 @@ def delete(tx: Tx, broadcast_id: int) -> None:
     )
     if gone:
         counters.count(tx, "broadcasts", 0, "", broadcast_id, -1)
+
+
+_AUDIENCES = "DELETE FROM broadcast_audiences WHERE account_id = :account_id AND broadcast_id = :id"
+_HOURS = "DELETE FROM broadcast_hours WHERE account_id = :account_id AND broadcast_id = :id"
 
 
 def find(rx: Rx, broadcast_id: int) -> Broadcast:
@@ -238,6 +254,17 @@ _COUNTED = {
 }
 
 
+HOUR_MS = 3_600_000
+HOURLY = ("opens", "clicks", "unsubscribes")
+_HOUR = Collected(
+    "INSERT INTO broadcast_hours (account_id, broadcast_id, kind, hour_at, n)"
+    " VALUES (:account_id, :broadcast_id, :kind, :hour_at, :n)"
+    " ON CONFLICT (account_id, broadcast_id, kind, hour_at) DO UPDATE SET n = broadcast_hours.n + excluded.n",
+    ("account_id", "broadcast_id", "kind", "hour_at", "n"),
+    merged=True,
+)
+
+
 def count(tx: Tx, broadcast_id: int, **changes: int) -> None:
     """Change the numbers of a broadcast by these; one that is gone changes nothing.
 
@@ -246,6 +273,8 @@ def count(tx: Tx, broadcast_id: int, **changes: int) -> None:
     for column, n in changes.items():
         if n:
             tx.append(_COUNTED[column], (tx.account_id, broadcast_id, n))
+            if column in HOURLY:
+                tx.append(_HOUR, (tx.account_id, broadcast_id, column, tx.now - tx.now % HOUR_MS, n))
 
 
 def _status(send_at: int | None) -> str:
@@ -258,6 +287,8 @@ def _checked(tx: Tx, draft: Draft, sender: str) -> dict[str, object]:
     subject = _CONTROL.sub(" ", draft.subject).strip() if draft.subject else None
     if subject and len(subject) > SUBJECT_MAX:
         raise Invalid("Subject", f"is too long (maximum is {SUBJECT_MAX} characters)")
+    if draft.source_kind not in SOURCE_KINDS:
+        raise Invalid("source_kind", f"must be one of: {', '.join(SOURCE_KINDS)}")
     values = {one.strip(): getattr(draft, one.strip()) for one in _TEXTS.split(",")}
     for name, value in values.items():
         if isinstance(value, str):
@@ -270,6 +301,7 @@ def _checked(tx: Tx, draft: Draft, sender: str) -> dict[str, object]:
         "email_layout_template": values["email_layout_template"] or LAYOUT,
         "preheader": values["preheader"] or "",
         "reply_to": _reply_to(draft.reply_to),
+        "source": values["source"] if draft.source_kind == "markdown" else None,
     }
 
 

@@ -53,6 +53,7 @@ class Part(msgspec.Struct, frozen=True):
 
 def set_audience(tx: Tx, broadcast_id: int, parts: Sequence[Part]) -> None:
     """Let a broadcast that has not begun go to whoever is in one of the parts and in none excluded."""
+    lock(tx, broadcast_id)
     if broadcasts.find(tx, broadcast_id).status not in ("draft", "scheduled"):
         raise Conflict("Broadcast can't be changed once it is being sent")
     if len(parts) > PARTS_MOST:
@@ -247,15 +248,15 @@ def resume(tx: Tx, broadcast_id: int) -> Broadcast:
     return found
 
 
+_TO_DRAFT = (
+    "UPDATE broadcasts SET status = 'draft', send_at = NULL, paused_at = NULL, paused_why = NULL,"
+    " updated_at = :now WHERE account_id = :account_id AND id = :id AND status = 'scheduled'"
+)
+
+
 def cancel(tx: Tx, broadcast_id: int) -> Broadcast:
     """End a broadcast: a scheduled one is a draft again; of one being sent nobody else gets it."""
-    drafted = tx.run(
-        "UPDATE broadcasts SET status = 'draft', send_at = NULL, paused_at = NULL, paused_why = NULL,"
-        " updated_at = :now WHERE account_id = :account_id AND id = :id AND status = 'scheduled'",
-        now=tx.now,
-        account_id=tx.account_id,
-        id=broadcast_id,
-    )
+    drafted = tx.run(_TO_DRAFT, now=tx.now, account_id=tx.account_id, id=broadcast_id)
     stopped = drafted or tx.run(
         "UPDATE broadcasts SET cancelled_at = :now, fanned_at = COALESCE(fanned_at, :now), paused_at = NULL,"
         " paused_why = NULL, updated_at = :now"
@@ -268,6 +269,15 @@ def cancel(tx: Tx, broadcast_id: int) -> Broadcast:
     if not stopped and found.cancelled_at is None:
         raise Conflict("Broadcast is not being sent")
     tx.wake()
+    return found
+
+
+def take_back(tx: Tx, broadcast_id: int) -> Broadcast:
+    """Make a scheduled broadcast a draft again; one that has begun is not stopped, but raises Conflict."""
+    drafted = tx.run(_TO_DRAFT, now=tx.now, account_id=tx.account_id, id=broadcast_id)
+    found = broadcasts.find(tx, broadcast_id)
+    if not drafted and found.status != "draft":
+        raise Conflict("Broadcast is on its way already: it can be paused or cancelled")
     return found
 
 

@@ -8,7 +8,7 @@ PAGE = 50
 # Rows of one slice of a retry: some 10 ms of SQLite's write lock.
 RETRY_SLICE = 1_000
 
-_COLUMNS = (
+COLUMNS = (
     "id, subscriber_id, occasion, state, attempts, reply,"
     # A broadcast's mail is due from the first (0), whatever the clock says.
     " CASE WHEN due_at = 0 THEN created_at ELSE due_at END, handed_at, settled_at, opened_at,"
@@ -49,7 +49,7 @@ def of_broadcast(
     """Return recipients of a broadcast by subscriber; `unsent`: by id, who failed or is uncertain."""
     if unsent:
         rows = rx.all(
-            f"SELECT {_COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
+            f"SELECT {COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
             " AND broadcast_id = :broadcast_id AND state IN ('failed', 'uncertain') AND id > :after_id"
             " ORDER BY id LIMIT :limit",
             account_id=rx.account_id,
@@ -59,7 +59,7 @@ def of_broadcast(
         )
     else:
         rows = rx.all(
-            f"SELECT {_COLUMNS} FROM deliveries WHERE account_id = :account_id AND occasion = :occasion"  # noqa: S608 (our columns)
+            f"SELECT {COLUMNS} FROM deliveries WHERE account_id = :account_id AND occasion = :occasion"  # noqa: S608 (our columns)
             " AND subscriber_id > :after_id ORDER BY subscriber_id LIMIT :limit",
             account_id=rx.account_id,
             occasion=f"broadcast:{broadcast_id}",
@@ -72,7 +72,7 @@ def of_broadcast(
 def of_subscriber(rx: Rx, subscriber_id: int, *, before_id: int = 2**62, limit: int = PAGE) -> list[Row]:
     """Return a person's mails, newest first."""
     rows = rx.all(
-        f"SELECT {_COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
+        f"SELECT {COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
         " AND subscriber_id = :subscriber_id AND id < :before_id ORDER BY id DESC LIMIT :limit",
         account_id=rx.account_id,
         subscriber_id=subscriber_id,
@@ -93,18 +93,36 @@ def attempts_of(rx: Rx, delivery_id: int) -> list[Attempt]:
     return [Attempt(*row) for row in rows]
 
 
-def occasions(rx: Rx, ids: list[int]) -> dict[int, str]:
-    """Return why these deliveries were made, a page of them; who is folded away is left out."""
+def attempts_of_many(rx: Rx, delivery_ids: list[int]) -> dict[int, list[Attempt]]:
+    """Return the same for a page of deliveries at once, by delivery; who has none is left out."""
+    if not delivery_ids:
+        return {}
+    names = {f"id{at}": one for at, one in enumerate((delivery_ids + delivery_ids[-1:] * PAGE)[:PAGE])}
+    rows = rx.all(
+        "SELECT delivery_id, n, state, verdict, reply, at FROM attempts WHERE account_id = :account_id"  # noqa: S608 (our names)
+        f" AND delivery_id IN ({', '.join(':' + name for name in names)}) ORDER BY id LIMIT :most",
+        account_id=rx.account_id,
+        most=PAGE * 20,
+        **names,
+    )
+    found: dict[int, list[Attempt]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(Attempt(*row[1:]))
+    return found
+
+
+def origins(rx: Rx, ids: list[int]) -> dict[int, tuple[str, int]]:
+    """Return why and for whom these deliveries were made, a page of them; who is folded away is left out."""
     if not ids:
         return {}
     names = {f"id{at}": one for at, one in enumerate((ids + ids[-1:] * PAGE)[:PAGE])}
     rows = rx.all(
-        "SELECT id, occasion FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our names)
+        "SELECT id, occasion, subscriber_id FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our names)
         f" AND id IN ({', '.join(':' + name for name in names)})",
         account_id=rx.account_id,
         **names,
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 def soft_refusals(rx: Rx, subscriber_id: int, since_at: int, *, besides: int) -> tuple[int, int]:

@@ -39,7 +39,10 @@ def page(asked: Asked, status: int, template: str, *, policy: str = POLICY, **va
     A sentence that the page before left is said, once.
     """
     waiting = notices.read(asked.headers)
-    reply = _rendered(status, template, policy, {**_around(asked), "said": waiting, **values})
+    around = {**_around(asked), "said": waiting}
+    # A page that took a name of the layout's would break the menu of just that page.
+    assert not around.keys() & values.keys(), around.keys() & values.keys()  # noqa: S101 (our own mistake)
+    reply = _rendered(status, template, policy, {**around, **values})
     if waiting is not None:
         reply.headers.append(notices.no_cookie(asked.house))
     return reply
@@ -67,6 +70,8 @@ def _around(asked: Asked) -> dict[str, object]:
     return {
         "shell": asked.shell,
         "who": asked.who,
+        # The layout's own name for it: pages about a person call them `who`.
+        "signed": asked.who,
         "zone": asked.shell.zone,
         "seal": asked.seal,
         "path": asked.path,

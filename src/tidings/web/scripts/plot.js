@@ -46,7 +46,7 @@
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       legend: { live: true },
       scales: { x: { time: !plain }, y: { range: (_, low, high) => [Math.min(0, low), high <= 0 ? 1 : high * 1.08] } },
-      axes: [{ ...axis, ...(plain ? {} : { values: (_, ticks) => ticks.map(day) }) }, { ...axis, size: 52, values: (_, ticks) => ticks.map(short), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6] }],
+      axes: [{ ...axis, space: 96, ...(plain ? {} : { values: (_, ticks) => ticks.map(day) }) }, { ...axis, size: 52, values: (_, ticks) => ticks.map(short), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6] }],
       series: [
         { label: plain ? "At" : "Day", value: (_, x) => (x == null ? "" : plain ? `${x}` : day(x)) },
         ...series.map((one) => {
