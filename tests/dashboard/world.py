@@ -17,9 +17,11 @@ from tests.web.doors import BASE, KEY, START_MS, Rooms
 from tidings.core import (
     accounts,
     audit,
+    backups,
     bulk,
     erasure,
     importing,
+    signing,
     signup,
     snippets,
     subscribers,
@@ -27,6 +29,8 @@ from tidings.core import (
     suppressions,
     tags,
     tracking,
+    trials,
+    uploads,
     users,
     webhooks,
 )
@@ -41,12 +45,12 @@ from tidings.core.automations import Action, Condition, Trigger, Wish
 from tidings.core.broadcasts import Draft, course
 from tidings.core.bulk import Chosen
 from tidings.core.events import Origin
-from tidings.core.importing import Incoming, Slice
+from tidings.core.importing import Incoming, Slice, Wishes
 from tidings.core.sequences import SequenceEmail
 from tidings.core.signup import Also
 from tidings.core.tracking import Hit
 from tidings.core.users import proofs, sessions
-from tidings.mail import address
+from tidings.mail import address, dkim
 from tidings.store import migrate
 from tidings.store.db import Database
 from tidings.store.tx import Tx
@@ -174,6 +178,8 @@ class Filling:
         self.now[0] += 5 * HOUR
         self.read_and_left()
         self.moved()
+        self.uploaded()
+        self.tried()
         self.now[0] += DAY
         self.engines.run()
         return self.account
@@ -324,6 +330,41 @@ class Filling:
         asked = {"asked_by": f"{low}@example.com", "tag_id": self.tags[2]}
         for text in ("p1", "p2"):
             self.do(bulk.ask, "tag", Chosen(text=text), expected=3, **asked)
+
+    def uploaded(self) -> None:
+        """Files of people: one brought in with a record refused, one counted, one looked at."""
+        say = self.say
+        columns = f'Email,First Name,"{say("column").replace(chr(34), "")}"\n'
+        for name, until in (("done", 3), ("counted", 2), ("read", 1)):
+            made = self.do(uploads.begin, f"{name} {say('file name')}.csv")
+            people = f"{name}.{self.name.lower()}@example.com,Bea,Bern\nwrong {say('record')},=X,\n"
+            body = (columns + people).encode()
+            self.do(uploads.keep, made, 0, len(body), body)
+            self.do(uploads.arrive, made)
+            self.engines.look_at_files()
+            if until > 1:
+                self.do(uploads.ask, made, Wishes())
+                self.engines.look_at_files()
+            if until > 2:
+                self.do(uploads.start, made, consent=say("consent"), by=say("user"))
+                self.engines.look_at_files()
+
+    def tried(self) -> None:
+        """Test mails of a draft, of a sequence's email and of a form; a signing key; a backup asked for."""
+        draft = self._rows("SELECT MIN(id) FROM broadcasts WHERE account_id = :a AND status = 'draft'")
+        email = self._rows("SELECT MIN(id) FROM sequence_emails WHERE account_id = :a")
+        to = [f"test.{self.name.lower()}@example.com"]
+        self.do(trials.ask, draft[0][0], to)
+        self.do(trials.ask_of_email, email[0][0], to)
+        self.do(trials.ask_of_form, self.double, to)
+        self.do(
+            signing.create,
+            Links(BASE, KEY),
+            f"{self.name.lower()}.example.com",
+            "t1",
+            dkim.make_key("ed25519"),
+        )
+        self.do(backups.ask, self.say("user"))
 
     def _incoming(self, record: int, email: str) -> Incoming:
         who = address.parse(email)
