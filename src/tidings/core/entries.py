@@ -29,9 +29,13 @@ _COUNTS = (
     f" LIMIT :most) AS few) FROM (VALUES {_REFS}) AS one,"
     " (VALUES ('inside'), ('held'), ('ended'), ('left')) AS state"
 )
+_BEHIND_NONE = (
+    "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE account_id = :account_id"
+    " AND sequence_id = :sequence_id AND email_id IS NULL AND state IN ('inside', 'held') LIMIT :most) AS few"
+)
 _BEHIND = (
     "SELECT one.column1, (SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE account_id = :account_id"  # noqa: S608 (our names)
-    " AND sequence_id = :sequence_id AND COALESCE(email_id, 0) = one.column1"
+    " AND sequence_id = :sequence_id AND email_id = one.column1"
     f" AND state IN ('inside', 'held') LIMIT :most) AS few) FROM (VALUES {_REFS}) AS one"
 )
 
@@ -211,16 +215,16 @@ def counts(rx: Rx, sequence_ids: Sequence[int]) -> dict[int, dict[str, int]]:
 
 
 def behind(rx: Rx, sequence_id: int, email_ids: Sequence[int]) -> dict[int, int]:
-    """Return how many are inside or held behind each of these emails; 0 stands for who has had none yet.
+    """Return how many are inside or held behind each of these emails; under 0, who has had none yet.
 
     No more than `COUNTED_MOST` of one.
     """
-    found: dict[int, int] = {}
+    options = {"account_id": rx.account_id, "sequence_id": sequence_id, "most": COUNTED_MOST + 1}
+    none = rx.one(_BEHIND_NONE, **options)
+    found = {0: min(int(none[0]), COUNTED_MOST) if none else 0}
     for at in range(0, len(email_ids), _ASKED):
         names = _named(email_ids[at : at + _ASKED])
-        rows = rx.all(
-            _BEHIND, account_id=rx.account_id, sequence_id=sequence_id, most=COUNTED_MOST + 1, **names
-        )
+        rows = rx.all(_BEHIND, **options, **names)
         found |= {row[0]: min(int(row[1]), COUNTED_MOST) for row in rows if row[0] != _NOTHING}
     return found
 

@@ -179,7 +179,7 @@ def _look(rx: Rx, sequence_id: int) -> _Shown:
         one,
         emails,
         entries.counts(rx, [sequence_id])[sequence_id],
-        entries.behind(rx, sequence_id, [0, *emails]),
+        entries.behind(rx, sequence_id, list(emails)),
         counted,
         removed,
         sequence_id in sequences.public_names(rx),
