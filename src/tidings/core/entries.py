@@ -214,18 +214,18 @@ def counts(rx: Rx, sequence_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     return found
 
 
-def behind(rx: Rx, sequence_id: int, email_ids: Sequence[int]) -> dict[int, int]:
-    """Return how many are inside or held behind each of these emails; under 0, who has had none yet.
+def behind(rx: Rx, sequence_id: int, email_ids: Sequence[int], most: int) -> dict[int, int]:
+    """Return how many are inside or held behind each of these emails, and under 0 who has had none yet.
 
-    No more than `COUNTED_MOST` of one.
+    No more than `most` of one; 100,000 in all take some 15 ms at 1,000,000 entries.
     """
-    options = {"account_id": rx.account_id, "sequence_id": sequence_id, "most": COUNTED_MOST + 1}
+    options = {"account_id": rx.account_id, "sequence_id": sequence_id, "most": most + 1}
     none = rx.one(_BEHIND_NONE, **options)
-    found = {0: min(int(none[0]), COUNTED_MOST) if none else 0}
+    found = {0: min(int(none[0]), most) if none else 0}
     for at in range(0, len(email_ids), _ASKED):
         names = _named(email_ids[at : at + _ASKED])
         rows = rx.all(_BEHIND, **options, **names)
-        found |= {row[0]: min(int(row[1]), COUNTED_MOST) for row in rows if row[0] != _NOTHING}
+        found |= {row[0]: min(int(row[1]), most) for row in rows if row[0] != _NOTHING}
     return found
 
 

@@ -164,15 +164,10 @@ class Names:
         return known
 
 
-def _tag(rx: Rx, tag_id: int) -> str | None:
-    tag = tags.all_tags(rx).get(tag_id)
-    return tag.name if tag else None
-
-
 _LOOK: dict[str, Callable[[Rx, int], str | None]] = {
     "form": lambda rx, ref_id: forms.find(rx, ref_id).name,
     "sequence": lambda rx, ref_id: sequences.find(rx, ref_id).name,
-    "tag": _tag,
+    "tag": tags.name_of,
     "field": lambda rx, ref_id: custom_fields.find(rx, ref_id).label,
     "broadcast": lambda rx, ref_id: broadcasts.find(rx, ref_id).subject,
     "email": lambda rx, ref_id: sequences.email(rx, ref_id).subject,
