@@ -53,7 +53,7 @@ _COUNTERS = (
 HOT: dict[str, Callable[[Tx, Cast], object]] = {
     "totals of a page of tags": lambda tx, cast: counters.totals(tx, "tag", [cast.ada.tag, cast.ada.vip]),
     "sign-ups of late": lambda tx, cast: subscriptions.joined_since(tx, "form", cast.ada.plain, 0, 5_000),
-    "people of sequences": lambda tx, cast: entries.counts(tx, [cast.ada.sequence]),
+    "people of sequences": lambda tx, cast: entries.counts(tx, [cast.ada.sequence], 1_000),
     "people behind emails": lambda tx, cast: entries.behind(tx, cast.ada.sequence, [1, 2, 3], 1_000),
     "a deleted tag that people have": lambda tx, _: tags.next_to_empty(tx),
     "a slice of people who had a tag": lambda tx, cast: subscriptions.untag_slice(tx, cast.ada.tag),
