@@ -54,18 +54,7 @@ def leaf(rx: Rx, broadcast_id: int, fate: str, *, after_id: int = 0) -> Leaf:
     A page may have fewer rows than fit, even none, and others behind it.
     """
     if fate in _UNSENT:
-        rows = rx.all(
-            f"SELECT {COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
-            " AND broadcast_id = :broadcast_id AND state IN ('failed', 'uncertain') AND state = :state"
-            " AND id > :after_id ORDER BY id LIMIT :limit",
-            account_id=rx.account_id,
-            broadcast_id=broadcast_id,
-            state=fate,
-            after_id=after_id,
-            limit=PAGE,
-        )
-        found = [Row(*row) for row in rows]
-        return Leaf(found, found[-1].id if len(found) == PAGE else None)
+        return _unsent(rx, broadcast_id, fate, after_id)
     names = {"account_id": rx.account_id, "occasion": f"broadcast:{broadcast_id}", "after_id": after_id}
     last = rx.one(
         "SELECT subscriber_id FROM deliveries WHERE account_id = :account_id AND occasion = :occasion"
@@ -77,6 +66,31 @@ def leaf(rx: Rx, broadcast_id: int, fate: str, *, after_id: int = 0) -> Leaf:
     found = [Row(*row) for row in rx.all(_PAGES[fate], until_id=until_id, limit=PAGE, **names)]
     if len(found) == PAGE:
         return Leaf(found, found[-1].subscriber_id)
+    return Leaf(found, until_id if last else None)
+
+
+def _unsent(rx: Rx, broadcast_id: int, state: str, after_id: int) -> Leaf:
+    """Return a page of those that were not sent, by the index of them alone."""
+    names = {"account_id": rx.account_id, "broadcast_id": broadcast_id, "after_id": after_id}
+    last = rx.one(
+        "SELECT id FROM deliveries WHERE account_id = :account_id AND broadcast_id = :broadcast_id"
+        " AND state IN ('failed', 'uncertain') AND id > :after_id ORDER BY id LIMIT 1 OFFSET :skip",
+        skip=LOOKED_MOST - 1,
+        **names,
+    )
+    until_id = int(last[0]) if last else 2**62
+    rows = rx.all(
+        f"SELECT {COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
+        " AND broadcast_id = :broadcast_id AND state IN ('failed', 'uncertain') AND state = :state"
+        " AND id > :after_id AND id <= :until_id ORDER BY id LIMIT :limit",
+        state=state,
+        until_id=until_id,
+        limit=PAGE,
+        **names,
+    )
+    found = [Row(*row) for row in rows]
+    if len(found) == PAGE:
+        return Leaf(found, found[-1].id)
     return Leaf(found, until_id if last else None)
 
 
