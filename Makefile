@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test lint proof soak bench wheel lock docs clean
+.PHONY: help setup setup-test run test lint proof soak bench screenshots wheel lock docs clean
 
 # PYTHON=/path/to/python3.12 chooses the interpreter that makes .venv.
 export PYTHON
@@ -15,7 +15,7 @@ LONGEST := $(LONGER) $(addprefix tests/mail/,test_address.py test_content_people
 	test_smtp_tcp.py)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## make .venv with the locked packages and .venv/bin/tidings
 	@requirements/install run
@@ -49,7 +49,11 @@ soak: setup-test ## the same rigs at their release figures (hours)
 
 bench: setup-test ## the benchmarks, each against its limit measured in the same run
 	@$(PY) -m bench $(ARGS)
-	@$(if $(ARGS),true,for part in sending hits webhooks rules; do echo; echo "bench.$$part"; $(PY) -m bench.$$part || exit 1; done)
+	@$(if $(ARGS),true,for part in sending hits webhooks rules pages; do echo; echo "bench.$$part"; $(PY) -m bench.$$part || exit 1; done)
+
+screenshots: setup-test ## a picture of every page of the dashboard, with contact sheets, into build/screenshots/
+	@tests/setup/chromium.sh
+	@$(PY) -m tests.dashboard.screenshots $(ARGS)
 
 wheel: setup ## build the wheel into dist/
 	@$(PY) -m pip --disable-pip-version-check wheel --quiet --no-index --no-deps --no-build-isolation \

@@ -164,7 +164,7 @@ def _click(tx: Tx, subscriber_id: int) -> None:
     """Open and click the person's newest mail."""
     row = tx.one("SELECT MAX(id) FROM deliveries WHERE subscriber_id = :id", id=subscriber_id)
     assert row is not None
-    occasion = deliveries.occasions(tx, [row[0]])[row[0]]
+    occasion, _ = deliveries.origins(tx, [row[0]])[row[0]]
     [link_id] = tracking.link_ids(tx, tracking.owner_of(occasion), ["https://example.com/a"])
     link = tracking.link(tx, link_id)
     at = tx.now + 60_000

@@ -8,6 +8,7 @@ from tests.core.cast import DAY, Cast, Clock, Owner, join, rows
 from tests.core.recount import recount
 from tidings.core import custom_fields, subscribers
 from tidings.core.custom_fields import FIELDS_MAX, CustomField, key_of
+from tidings.core.subscribers import forgetting
 from tidings.engine.upkeep import Upkeep
 from tidings.errors import Invalid, NotFound
 from tidings.store.db import Database
@@ -113,7 +114,7 @@ def test_a_deleted_fields_values_are_hidden_at_once(db: Database, cast: Cast) ->
 def test_the_engine_removes_a_deleted_fields_values_from_every_row(
     db: Database, cast: Cast, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscribers, "ERASE_SLICE", 4)
+    monkeypatch.setattr(forgetting, "ERASE_SLICE", 4)
     ada, eve = cast.ada, cast.eve
     for n in range(10):
         join(db, ada, "form", ada.plain, f"p{n}@example.com", fields={"city": f"City {n}", "last_name": "X"})

@@ -12,17 +12,20 @@ from tidings.core import (
     accounts,
     automations,
     broadcasts,
+    bulk,
     confirmations,
     counters,
     custom_fields,
     deliveries,
     events,
+    finding,
     forms,
     limits,
     notices,
     outbox,
     owner_notes,
     purchases,
+    search,
     sending,
     subscribers,
     subscriptions,
@@ -30,8 +33,10 @@ from tidings.core import (
     webhooks,
 )
 from tidings.core.automations import rows
+from tidings.core.bulk import Chosen
 from tidings.core.deliveries import Source, Timing
-from tidings.core.subscribers import lists
+from tidings.core.search import blocks
+from tidings.core.subscribers import forgetting, lists
 from tidings.core.users import sessions
 from tidings.store.db import Database
 from tidings.store.definitions import Definitions
@@ -55,6 +60,10 @@ def joined(kind: str, **options: Any) -> Question:
     return ask
 
 
+def found(**options: Any) -> Question:
+    return lambda tx, _: finding.page(tx, finding.Query(**options))
+
+
 HOT: dict[str, Question] = {
     "a person by id": lambda tx, cast: subscribers.get(tx, cast.bea),
     "a person by address": lambda tx, _: subscribers.find(tx, "bea@example.com"),
@@ -74,7 +83,7 @@ HOT: dict[str, Question] = {
     "people made and changed on these days": page(created=DAYS, updated=DAYS),
     "who cancelled, oldest first": page(state="cancelled", by_cancelled=True),
     "who cancelled, newest first": page(state="cancelled", by_cancelled=True, newest_first=True),
-    "a slice of an erasure": lambda tx, _: subscribers.erase_field(tx, 1, 0),
+    "a slice of an erasure": lambda tx, _: forgetting.erase_field(tx, 1, 0),
     "one subscription": lambda tx, cast: subscriptions.find(tx, cast.bea, "form", cast.ada.plain),
     "subscriptions of a form": joined("form"),
     "subscriptions of a form by state": joined("form", state="active"),
@@ -122,6 +131,35 @@ HOT: dict[str, Question] = {
     "how long somebody was quiet": lambda tx, cast: rows.quiet_since(tx, 1, cast.bea),
     "notices that wait": lambda tx, _: notices.waiting(tx),
     "notes to owners": lambda tx, _: owner_notes.claim(tx),
+    "where the index of the search ends": lambda tx, _: search.cursor(tx),
+    "who is changed since they were indexed": lambda tx, _: search.changed(tx, 2**62, 100),
+    "a change that the index must see": lambda tx, cast: search.note(tx, cast.bea, "b@example.com", "B"),
+    "what blocks have of some grams": lambda tx, _: blocks.places(tx, 2**62, 64, ["ex", "xa"]),
+    "where blocks begin": lambda tx, _: blocks.firsts(tx, 2**62, 64),
+    "the people of blocks": lambda tx, _: blocks.ids_of(tx, [1]),
+    "the block of a person": lambda tx, cast: blocks.covering(tx, cast.bea),
+    "taking somebody out of the index": lambda tx, cast: search.forget(tx, cast.bea, "b@example.com", "B"),
+    "a search": found(text="bea"),
+    "a search in a state": found(text="bea", state="active"),
+    "everybody": found(),
+    "the newest of a form and a state": found(kind="form", ref_id=1, state="active"),
+    "a search in a tag": found(text="bea", kind="tag", ref_id=1),
+    "a slice of a bulk change": lambda tx, cast: bulk.do(
+        tx,
+        bulk.look(
+            tx,
+            bulk.ask(
+                tx,
+                "tag",
+                Chosen(text="bea", kind="form", ref_id=cast.ada.plain),
+                asked_by="a",
+                expected=1,
+                tag_id=cast.ada.vip,
+            ),
+        ),
+    ),
+    "bulk changes that wait": lambda tx, _: bulk.due(tx),
+    "bulk changes": lambda tx, _: bulk.newest(tx),
     "a rate limit": lambda tx, _: limits.admit(tx, "key", 120),
 }
 

@@ -205,7 +205,7 @@ def test_upkeep_sweeps_now_and_then_and_is_otherwise_idle(db: Database, cast: Ca
 def test_an_erasure_goes_on_where_a_killed_engine_left_it(
     db: Database, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tidings.core.subscribers.ERASE_SLICE", 3)
+    monkeypatch.setattr("tidings.core.subscribers.forgetting.ERASE_SLICE", 3)
     for n in range(10):
         join(db, cast.ada, "form", cast.ada.plain, f"p{n}@example.com", fields={"city": f"City {n}"})
     db.write_now(cast.ada.id, custom_fields.delete, cast.ada.city)

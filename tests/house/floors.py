@@ -27,7 +27,8 @@ FLOORS = {
 FACTS, PEOPLE, TIES, MAKES, WHOLES = range(1, 6)
 ORDER = {
     "events": FACTS, "counters": FACTS, "audience": FACTS, "slots": FACTS, "signing": FACTS,
-    "suppressions": FACTS, "owner_notes": FACTS, "snippets": FACTS, "audit": FACTS,
+    "suppressions": FACTS, "owner_notes": FACTS, "snippets": FACTS, "audit": FACTS, "search": FACTS,
+    "backups": FACTS,
     "subscribers": PEOPLE, "custom_fields": PEOPLE, "webhooks": PEOPLE,
     "subscriptions": TIES, "deliveries": TIES, "purchases": TIES, "confirmations": TIES, "outbox": TIES,
     "entries": TIES, "notices": TIES,
@@ -35,8 +36,9 @@ ORDER = {
     "signup": WHOLES, "compose": WHOLES, "automations": WHOLES, "advance": WHOLES, "preferences": WHOLES,
     "letters": WHOLES, "sending": WHOLES, "rehearsal": WHOLES, "heartbeats": WHOLES, "pacing": WHOLES,
     "trials": WHOLES, "launch": WHOLES,
-    "telling": WHOLES, "history": WHOLES, "erasure": WHOLES,
+    "telling": WHOLES, "history": WHOLES, "erasure": WHOLES, "retiring": WHOLES,
     "importing": WHOLES, "exporting": WHOLES, "checking": WHOLES, "users": WHOLES, "overview": WHOLES,
+    "finding": WHOLES, "bulk": WHOLES, "uploads": WHOLES,
 }  # fmt: skip
 # They stand apart: they import facts at most, and nobody in the core imports them, but
 # for the wholes, which put the account's name and address into a mail.

@@ -20,7 +20,7 @@ AGENTS = (
 )
 METHODS = ("GET", "HEAD", "OPTIONS")
 # Where hits are kept and counted; of deliveries and broadcasts only these columns may differ.
-HIT_TABLES = ("hits", "links", "sqlite_sequence")
+HIT_TABLES = ("hits", "links", "broadcast_hours", "sqlite_sequence")
 HIT_EVENTS = "link_click"
 MARKS = ("opened_at", "clicked_at", "machine_opened_at", "machine_clicked_at")
 NUMBERS = ("opens", "clicks", "total_clicks", "machine_opens", "machine_clicks")

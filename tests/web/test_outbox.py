@@ -201,7 +201,7 @@ def test_another_accounts_mail_is_as_good_as_missing(here: Rooms, door: Door) ->
 
 def test_an_empty_outbox_says_what_to_do_first(here: Rooms, door: Door) -> None:
     who = sign_in(here, door)
-    assert "tidings apply" in ask(door, "GET", "/outbox", headers=who).text
+    assert 'href="/forms/new"' in ask(door, "GET", "/outbox", headers=who).text
     here.form("Old", archived_at=here.now)
     form = here.form()
     key = here.db.read_now(here.account_id, accounts.get).api_key
@@ -241,14 +241,41 @@ def test_the_newest_mail_stands_first_and_pages_follow(here: Rooms, door: Door) 
 
 def test_one_mail_shows_its_fields_text_and_links(here: Rooms, door: Door) -> None:
     kept = here.keep(RAW)
-    answer = ask(door, "GET", f"/outbox/{kept}", headers=sign_in(here, door))
+    who = sign_in(here, door)
+    answer = ask(door, "GET", f"/outbox/{kept}", headers=who)
     assert "Adä &lt;ada@example.com&gt;" in answer.text
     assert "<h1>Hallö</h1>" in answer.text
-    assert "Grüße" in answer.text
+    assert "Grüße" in ask(door, "GET", f"/outbox/{kept}?part=text", headers=who).text
     assert '<a href="http://tidings.test/confirm/abc" target="_blank"' in answer.text
     assert f'sandbox="allow-popups allow-popups-to-escape-sandbox" src="/outbox/{kept}/body"' in answer.text
     assert "<script>" not in answer.text
     assert "frame-src 'self'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("part", ("html", "phone", "text", "raw", "nonsense", "", "<script>"))
+def test_the_parts_of_a_mail_stand_behind_tabs_and_run_nothing(here: Rooms, door: Door, part: str) -> None:
+    kept = here.keep(RAW)
+    answer = ask(door, "GET", f"/outbox/{kept}?part={part}", headers=sign_in(here, door))
+    shown = part if part in ("phone", "text", "raw") else "html"
+    assert f'href="/outbox/{kept}?part={shown}" aria-current="page"' in answer.text
+    assert ("<iframe" in answer.text) == (shown in ("html", "phone"))
+    assert ("&lt;script&gt;alert(1)" in answer.text) == (shown == "raw")
+    assert "<script>" not in answer.text
+
+
+def test_a_mail_leads_to_its_person_and_to_why_it_was_made(here: Rooms, door: Door) -> None:
+    form = here.form("Letters & <b>")
+    joined = here.sign_up(form, "bea@example.com")
+    kept = here.deliver(joined)
+    who, bea = sign_in(here, door), here.person("bea@example.com")
+    assert bea
+    for path in ("/outbox", f"/outbox/{kept}"):
+        text = ask(door, "GET", path, headers=who).text
+        assert f'href="/subscribers/{bea.id}"' in text
+        assert f'<a href="/forms/{form.id}">confirmation of “Letters &amp; &lt;b&gt;”</a>' in text
+    # What is kept of a mail whose row is folded away leads nowhere.
+    here.keep(RAW, "Old", delivery_id=10**6, to="old@example.com")
+    assert '<td data-label="To">old@example.com</td>' in ask(door, "GET", "/outbox", headers=who).text
 
 
 def test_the_html_part_can_run_post_and_reach_nothing(here: Rooms, door: Door) -> None:
@@ -368,8 +395,8 @@ def test_mail_of_broadcasts_is_counted_and_said_to_have_gone_nowhere(here: Rooms
     here.db.write_now(here.account_id, broadcasts.count, made, kept=1_234)
     text = ask(door, "GET", "/outbox", headers=who).text
     assert "1,234 mails of 1 broadcast were kept here and did not leave this machine." in text
-    assert 'Mail 1</a> <span class="quiet">broadcast 7</span>' in text
-    assert 'Mail 2</a> <span class="quiet">sequence</span>' in text
+    assert '<a href="/broadcasts/7">broadcast 7</a>' in text
+    assert '<span class="quiet">sequence</span>' in text
     assert "Single</a></td>" in text
 
 

@@ -92,6 +92,24 @@ def test_a_body_in_two_pieces_is_read_whole_and_its_clock_ends(hasty: Running) -
         assert answers(connection, "GET")[0].status == 200
 
 
+def test_a_long_body_has_as_much_time_again_for_each_further_mebibyte(hasty: Running) -> None:
+    with closing(hasty.connect()) as connection:
+        size = 8 * server.BODY_STEP
+        connection.sendall(b"POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(8):
+            # Eight times 0.1 s are more than the 0.3 s of a short body.
+            time.sleep(0.1)
+            connection.sendall(b"x" * server.BODY_STEP)
+        assert json.loads(answers(connection, "POST")[0].body)["length"] == size
+
+
+def test_a_long_body_that_stops_coming_is_refused(hasty: Running) -> None:
+    size = 8 * server.BODY_STEP
+    head = b"POST /upload HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size
+    (answer,) = talk(hasty, head + b"x" * 2 * server.BODY_STEP)
+    assert_refusal(answer, 408)
+
+
 def test_a_caller_who_leaves_in_the_body_is_logged_and_forgotten(patient: Running) -> None:
     with closing(patient.connect()) as connection:
         connection.sendall(b"POST /left HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc")

@@ -44,7 +44,8 @@ class Application:
         elif path == "/large":
             reply = http.json_reply(200, "x" * 20_000_000)
         elif path != "/early":
-            body = await http.read_body(receive, scope["headers"])
+            limit = 10**9 if path == "/upload" else http.BODY_MAX
+            body = await http.read_body(receive, scope["headers"], limit=limit)
             reply = http.json_reply(200, {"path": path, "length": len(body)})
         tag = http.header(scope["headers"], b"if-none-match")
         await http.send_reply(send, reply, method=scope["method"], if_none_match=tag)

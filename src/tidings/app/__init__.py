@@ -1,28 +1,33 @@
 """Builds the house: settings, database, doors, loops. The only room that knows them all."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
+from typing import TextIO
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from tidings import declare, journal
-from tidings.app.ground import installation, links, master_key, open_database
+from tidings.app.ground import folder_of_backups, installation, links, master_key, open_database
 from tidings.app.loops import run_engine
 from tidings.app.metrics import Metrics
-from tidings.app.providers import OUTBOX, limits_of
+from tidings.app.providers import OUTBOX, limits_of, shown_of
 from tidings.core import accounts
 from tidings.core.accounts import INSTALLATION
+from tidings.core.exporting import Wanted
 from tidings.core.users import sessions
+from tidings.moving import outward
 from tidings.settings import Bad, Settings
 from tidings.store import migrate
 from tidings.store.db import Database
 from tidings.supervise import Supervisor
 from tidings.web import server
-from tidings.web.api_v3 import shapes
+from tidings.web.api_v3 import payloads, shapes
 from tidings.web.api_v3.door import Door as ApiDoor
 from tidings.web.dashboard.door import Door as DashboardDoor
 from tidings.web.house import House
@@ -97,7 +102,18 @@ class Web:
 
 def web(settings: Settings, db: Database) -> Edge:
     """Return the whole web application."""
-    house = House(db, links(settings, db), settings.rate_limit, settings.smtp_url == OUTBOX)
+    house = House(
+        db,
+        links(settings, db),
+        settings.rate_limit,
+        settings.smtp_url == OUTBOX,
+        provider=shown_of(settings),
+        payload=payloads.of_event,
+        # A server's disk is its own affair.
+        free_space=0 if db.shared else settings.free_space * 1_000_000,
+    )
+    house.export = partial(_export, db)
+    house.backups, house.backs_up = folder_of_backups(settings, db), bool(settings.backup)
     if 0 < len(settings.metrics_token) < TOKEN_MIN:
         raise Bad(f"TIDINGS_METRICS_TOKEN must have at least {TOKEN_MIN} characters")
     metrics = Metrics(db, settings.metrics_token)
@@ -109,6 +125,14 @@ def web(settings: Settings, db: Database) -> Edge:
         client_shown_as=_SHOWN[settings.log_addresses],
         count=metrics.count if settings.metrics_token else None,
     )
+
+
+def _export(db: Database, account_id: int, form: str, wanted: Wanted, to: TextIO) -> int:
+    """Write people, reading by connections of this thread's own."""
+    with contextlib.closing(Database(db.url, clock=db.clock, pepper=db.pepper)) as mine:
+        if form == "csv":
+            return outward.as_csv(mine, account_id, wanted, to)
+        return outward.as_lines(mine, account_id, wanted, to, whole=False)
 
 
 def _error_of(path: str) -> Callable[[int, str, str], Reply]:

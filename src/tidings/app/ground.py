@@ -1,6 +1,7 @@
 """What every process of an installation begins with: its database, its name, its key, its addresses."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def master_key(settings: Settings, db: Database) -> bytes:
     if len(key) < MASTER_KEY_MIN:
         raise Bad(f"the file {path} does not hold a master key; restore it or set TIDINGS_MASTER_KEY")
     return key
+
+
+def folder_of_backups(settings: Settings, db: Database) -> str:
+    """Return where backups lie: the setting, or a folder beside the database."""
+    return settings.backup or os.path.join(db.folder, "backups")
+
+
+def folder_of_files(db: Database) -> str:
+    """Return where copies of uploaded files may lie while they are worked on: /tmp may be memory."""
+    return tempfile.gettempdir() if db.shared else db.folder
 
 
 def installation(db: Database) -> str:

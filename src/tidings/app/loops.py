@@ -11,7 +11,13 @@ from collections.abc import Mapping
 import uvloop
 
 from tidings import failpoints, journal
-from tidings.app.ground import installation, links, open_database
+from tidings.app.ground import (
+    folder_of_backups,
+    folder_of_files,
+    installation,
+    links,
+    open_database,
+)
 from tidings.app.providers import OUTBOX, limits_of, providers_of
 from tidings.core import heartbeats, pacing
 from tidings.core.accounts import INSTALLATION
@@ -19,9 +25,11 @@ from tidings.core.deliveries import Timing
 from tidings.core.notices import Told
 from tidings.engine import loop, sender, upkeep
 from tidings.engine.backups import HOUR_MS, Backups
+from tidings.engine.bulk import Bulk
 from tidings.engine.desk import Desk
 from tidings.engine.erasing import Erasing
 from tidings.engine.heart import Heart
+from tidings.engine.indexing import Indexing
 from tidings.engine.notifier import Notifier, Post
 from tidings.engine.owner_notes import OwnerNotes
 from tidings.engine.pace import Pace
@@ -31,6 +39,8 @@ from tidings.engine.scheduler import Scheduler
 from tidings.engine.steps import Steps
 from tidings.engine.teller import Teller
 from tidings.engine.trials import Trials
+from tidings.engine.uploads import Uploads
+from tidings.moving import uploaded
 from tidings.outbound.client import Outbound
 from tidings.settings import Settings
 from tidings.store import migrate
@@ -72,13 +82,18 @@ async def _loops(settings: Settings, db: Database, *, supervised: bool) -> None:
     mail = _Mail(settings, db)
     outbound = Outbound(allow=settings.webhook_allow)
     notifier = Notifier(db, _posting(outbound), db.pepper)
+    files = Uploads(db, uploaded, folder_of_files(db), stopping=stop.is_set)
     steps = [
         *(_unless_held(db, step) for step in (*mail.steps(), notifier.step)),
         Steps(db).step,
         Teller(db, payloads.of_event).step,
         Rules(db, payloads.of_subscriber).step,
         Erasing(db).step,
+        Indexing(db).step,
+        Bulk(db).step,
         upkeep.Upkeep(db, keep_days=settings.keep_deliveries).step,
+        files.look,
+        files.bring,
         *_backups(settings, db),
     ]
     heard = [asyncio.Event() for _ in steps]
@@ -104,11 +119,10 @@ def _unless_held(db: Database, step: loop.Step) -> loop.Step:
 
 
 def _backups(settings: Settings, db: Database) -> list[loop.Step]:
-    """Return the step that makes backups, where they are asked for."""
-    if not settings.backup:
-        return []
-    every_ms = max(settings.backup_every, 1) * HOUR_MS
-    return [Backups(db, settings.backup, every_ms=every_ms, keep=settings.backup_keep).step]
+    """Return the steps that make backups: by themselves where that is set, and when asked."""
+    every_ms = max(settings.backup_every, 1) * HOUR_MS if settings.backup else 0
+    work = Backups(db, folder_of_backups(settings, db), every_ms=every_ms, keep=settings.backup_keep)
+    return [work.step, work.asked]
 
 
 class _Mail:

@@ -9,10 +9,16 @@ from tidings.mail import outcome, provider, smtp
 from tidings.mail.classify import classify
 from tidings.settings import Bad, Settings
 from tidings.store.db import Database
+from tidings.web.house import Provider
 
 OUTBOX = "outbox:"
 # Connections kept for the lane `now` beside those of bulk mail.
 NOW_CONNECTIONS = 2
+_STARTTLS = {
+    "require": "TLS is required (STARTTLS)",
+    "opportunistic": "TLS where the server offers it (STARTTLS)",
+    "never": "no TLS",
+}
 # Before anything was said about a mail.
 _OPENING = ("connect", "banner", "ehlo", "starttls", "auth")
 
@@ -85,6 +91,20 @@ def limits_of(settings: Settings) -> pacing.Limits | None:
     """Return how much the SMTP server of the settings may be given; None for the Outbox."""
     chosen = _smtp_of(settings)
     return pacing.limits_of(chosen) if chosen else None
+
+
+def shown_of(settings: Settings) -> Provider:
+    """Return where mail goes, as pages may show it."""
+    chosen = _smtp_of(settings)
+    if chosen is None:
+        return Provider()
+    if chosen.implicit_tls:
+        security = "TLS from the start"
+    else:
+        security = _STARTTLS[chosen.starttls]
+    return Provider(
+        chosen.host, chosen.port, security, bool(chosen.user), chosen.connections, limits_of(settings)
+    )
 
 
 def providers_of(settings: Settings, db: Database) -> dict[str, OutboxProvider | SmtpProvider]:

@@ -57,10 +57,8 @@ def retire(args: argparse.Namespace) -> int:
 
 def _print(key: Key) -> None:
     """Print a record as a DNS provider's page asks for it, and as a zone file has it."""
-    name = f"{key.selector}._domainkey.{key.domain}"
-    value = key.record.replace('" "', "").strip('"')
-    say(f"type:  TXT\nname:  {name}\nvalue: {value}")
-    say(f"as a line of a zone file:\n{name}. IN TXT {key.record}")
+    say(f"type:  TXT\nname:  {key.name}\nvalue: {key.value}")
+    say(f"as a line of a zone file:\n{key.name}. IN TXT {key.record}")
 
 
 def _domain(typed: str) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from tidings.cli.ground import Said, account, plain, say
+from tidings.core.exporting import Wanted
 from tidings.moving import names, outward
-from tidings.moving.outward import KINDS, Wanted
+from tidings.moving.outward import KINDS
 from tidings.store.db import Database
 
 

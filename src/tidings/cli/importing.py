@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from tidings import app, failpoints
 from tidings.cli.ground import Said, account_of, chosen, database, plain, say, say_json
-from tidings.core.importing import Tally
+from tidings.core.importing import Tally, Wishes
 from tidings.moving import course, formats, kit
-from tidings.moving.course import Opened, Wishes
+from tidings.moving.course import Opened
 from tidings.moving.formats import FIELD, Wrong
 from tidings.moving.source import Unreadable
 from tidings.store.db import Database

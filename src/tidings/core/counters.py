@@ -6,6 +6,8 @@ buckets and skipping at most one bucket's rows, so the last page costs what the 
 Dated lists count by bucket and UTC day. Invariant: every counter equals its recount.
 """
 
+from collections.abc import Sequence
+
 from tidings.store.tx import Collected, Rx, Tx
 
 DAY_MS = 86_400_000
@@ -26,6 +28,14 @@ _CHANGE = Collected(
     " ON CONFLICT (account_id, kind, ref_id, state, bucket, day) DO UPDATE SET n = counters.n + excluded.n",
     ("account_id", "kind", "ref_id", "state", "bucket", "day", "n"),
     merged=True,
+)
+
+# Lists asked for at once; one text serves every number.
+_ASKED = 50
+_TOTALS = (
+    "SELECT ref_id, state, n FROM counters WHERE account_id = :account_id AND kind = :kind"  # noqa: S608 (our names)
+    f" AND ref_id IN ({', '.join(f':ref{at}' for at in range(_ASKED))})"
+    " AND state IN ('active', 'inactive', 'cancelled', 'bounced', 'complained') AND bucket = -1 AND day = 0"
 )
 
 _ALL_STATES = "account_id = :account_id AND kind = :kind AND ref_id = :ref_id"
@@ -67,6 +77,29 @@ def total(rx: Rx, kind: str, ref_id: int = 0, state: str = ANY) -> int:
         **_names(rx, kind, ref_id, state),
     )
     return int(row[0]) if row else 0
+
+
+def by_state(rx: Rx, kind: str, ref_id: int = 0) -> dict[str, int]:
+    """Return how many rows a list has in each state."""
+    rows = rx.all(
+        f"SELECT state, n FROM counters WHERE {_ALL_STATES} AND bucket = -1 AND n <> 0",  # noqa: S608 (constants)
+        **_names(rx, kind, ref_id, ANY),
+    )
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def totals(rx: Rx, kind: str, ref_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Return how many rows in each state (of subscribers) the lists of a kind have, a page of them.
+
+    By all five states: so each total is one look, not a walk over the buckets of its list.
+    """
+    found: dict[int, dict[str, int]] = {one: {} for one in ref_ids}
+    for at in range(0, len(ref_ids), _ASKED):
+        some = list(ref_ids[at : at + _ASKED])
+        names = {f"ref{n}": one for n, one in enumerate(some + some[-1:] * (_ASKED - len(some)))}
+        for ref_id, state, n in rx.all(_TOTALS, account_id=rx.account_id, kind=kind, **names):
+            found[ref_id][state] = int(n)
+    return found
 
 
 def total_dated(rx: Rx, kind: str, state: str, first_day: int, last_day: int) -> int:

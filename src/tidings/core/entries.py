@@ -6,6 +6,8 @@ person has at most one entry in a sequence that is inside or held, and an entry 
 email at most once (`had`).
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tidings.core import deliveries
@@ -15,6 +17,23 @@ from tidings.store.tx import Rx, Tx
 OCCASION = "sequence-email"
 # Who is at work on a person when their entry is due; such work takes milliseconds.
 AGAIN_MS = 1_000
+# People beyond these are shown as so many or more: an index of a million is not walked for a page.
+COUNTED_MOST = 10_000
+# Sequences or emails asked for at once; one text serves every number.
+_ASKED = 50
+_NOTHING = -1
+_REFS = ", ".join(f"(CAST(:ref{at} AS BIGINT))" for at in range(_ASKED))
+_COUNTS = (
+    "SELECT one.column1, state.column1, (SELECT COUNT(*) FROM (SELECT 1 FROM entries"  # noqa: S608 (our names)
+    " WHERE account_id = :account_id AND sequence_id = one.column1 AND entries.state = state.column1"
+    f" LIMIT :most) AS few) FROM (VALUES {_REFS}) AS one,"
+    " (VALUES ('inside'), ('held'), ('ended'), ('left')) AS state"
+)
+_BEHIND = (
+    "SELECT one.column1, (SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE account_id = :account_id"  # noqa: S608 (our names)
+    " AND sequence_id = :sequence_id AND COALESCE(email_id, 0) = one.column1"
+    f" AND state IN ('inside', 'held') LIMIT :most) AS few) FROM (VALUES {_REFS}) AS one"
+)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -178,6 +197,34 @@ def of_subscriber(rx: Rx, subscriber_id: int, limit: int = 1_000) -> list[Entry]
     return [Entry(*row) for row in rows]
 
 
+def counts(rx: Rx, sequence_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Return how many entries of these sequences are in each state; no more than `COUNTED_MOST` of one."""
+    found: dict[int, dict[str, int]] = {one: {} for one in sequence_ids}
+    for at in range(0, len(sequence_ids), _ASKED):
+        names = _named(sequence_ids[at : at + _ASKED])
+        for sequence_id, state, n in rx.all(
+            _COUNTS, account_id=rx.account_id, most=COUNTED_MOST + 1, **names
+        ):
+            if sequence_id != _NOTHING:
+                found[sequence_id][state] = min(int(n), COUNTED_MOST)
+    return found
+
+
+def behind(rx: Rx, sequence_id: int, email_ids: Sequence[int]) -> dict[int, int]:
+    """Return how many are inside or held behind each of these emails; 0 stands for who has had none yet.
+
+    No more than `COUNTED_MOST` of one.
+    """
+    found: dict[int, int] = {}
+    for at in range(0, len(email_ids), _ASKED):
+        names = _named(email_ids[at : at + _ASKED])
+        rows = rx.all(
+            _BEHIND, account_id=rx.account_id, sequence_id=sequence_id, most=COUNTED_MOST + 1, **names
+        )
+        found |= {row[0]: min(int(row[1]), COUNTED_MOST) for row in rows if row[0] != _NOTHING}
+    return found
+
+
 def any_due(rx: Rx) -> bool:
     """Say whether anybody is due, over all accounts: one look at one index."""
     row = rx.one("SELECT 1 FROM entries WHERE state = 'inside' AND next_at <= :now LIMIT 1", now=rx.now)
@@ -243,6 +290,11 @@ def shift(tx: Tx, sequence_id: int, first: int, by: int) -> None:
         sequence_id=sequence_id,
         first=first,
     )
+
+
+def _named(ids: Sequence[int]) -> dict[str, int]:
+    # -1 is nothing's id: filling up with a real one would count it fifty times.
+    return {f"ref{at}": one for at, one in enumerate([*ids, *[_NOTHING] * (_ASKED - len(ids))])}
 
 
 _LEAVE = (

@@ -19,6 +19,7 @@ from tidings.core import (
     counters,
     outbox,
     purchases,
+    search,
     subscribers,
     subscriptions,
     suppressions,
@@ -39,7 +40,7 @@ LATE_MS = 5 * 60_000
 TABLES = (
     "subscribers", "subscriptions", "entries", "deliveries", "attempts", "outbox", "hits", "leaves",
     "purchases", "purchase_products", "events", "notices", "notice_attempts", "rule_runs",
-    "owner_notes", "confirmation_caps", "trials",
+    "owner_notes", "confirmation_caps", "search_pairs", "search_changes", "trials",
 )  # fmt: skip
 
 _FINAL = ("sent", "failed", "uncertain", "suppressed")
@@ -108,6 +109,7 @@ def erase(tx: Tx, subscriber_id: int, origin: Origin) -> int:
     suppressions.add(tx, mailbox, f"erased by {origin.door}")
     confirmations.forget(tx, mailbox)
     _forget_notes(tx, who.email)
+    search.forget(tx, subscriber_id, who.email, who.first_name)
     _forget_trials(tx, who.email)
     more = _sweep(tx, subscriber_id)
     if more:

@@ -55,6 +55,24 @@ class Exported(msgspec.Struct, frozen=True, gc=False):
     sequences: tuple[int, ...] = ()
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """Who is exported: by ids of what they are in (any of each kind), and by their state ("": any)."""
+
+    tags: frozenset[int] = frozenset()
+    forms: frozenset[int] = frozenset()
+    sequences: frozenset[int] = frozenset()
+    state: str = ""
+
+    def has(self, one: Exported) -> bool:
+        """Say whether somebody is wanted."""
+        return (
+            (not self.state or one.state == self.state)
+            and (not self.tags or not self.tags.isdisjoint(one.tags))
+            and (not self.forms or not self.forms.isdisjoint(one.forms))
+            and (not self.sequences or not self.sequences.isdisjoint(one.sequences))
+        )
+
+
 class Hearing(msgspec.Struct, frozen=True):
     """A webhook without what belongs to its keys."""
 

@@ -4,7 +4,7 @@ import hashlib
 
 import msgspec
 
-from tidings.errors import Invalid, NotFound
+from tidings.errors import Conflict, Invalid, NotFound
 from tidings.store.tx import Rx, Tx
 from tidings.tokens import fresh
 
@@ -17,7 +17,7 @@ _SETTINGS = (
     "name, type, format, title, description, sign_up_button_text, success_message, redirect_url,"
     " confirmation, confirmation_subject, confirmation_html, archived_at"
 )
-_COLUMNS = f"id, uid, created_at, {_SETTINGS}"
+_COLUMNS = f"id, uid, created_at, version, {_SETTINGS}"
 
 
 class FormSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +38,12 @@ class FormSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Form(FormSettings, frozen=True, kw_only=True):
-    """One form; `uid` is its name in public addresses."""
+    """One form; `uid` is its name in public addresses, `version` rises with each change."""
 
     id: int
     uid: str
     created_at: int
+    version: int = 1
 
     @property
     def text_version(self) -> str:
@@ -102,19 +103,61 @@ def create(tx: Tx, settings: FormSettings, *, given_id: int | None = None) -> in
     return int(row[0])
 
 
-def update(tx: Tx, form_id: int, settings: FormSettings) -> None:
-    """Change everything that an owner decides about a form."""
+def update(tx: Tx, form_id: int, settings: FormSettings, *, version: int | None = None) -> None:
+    """Change everything that an owner decides about a form.
+
+    With `version` only the form as it was read with that version: raises Conflict when somebody has
+    changed it since.
+    """
     sets = ", ".join(f"{one.strip()} = :{one.strip()}" for one in _SETTINGS.split(","))
     changed = tx.run(
-        f"UPDATE forms SET {sets}, updated_at = :now WHERE account_id = :account_id AND id = :id",  # noqa: S608
+        f"UPDATE forms SET {sets}, updated_at = :now, version = version + 1"  # noqa: S608 (our columns)
+        " WHERE account_id = :account_id AND id = :id"
+        " AND version = COALESCE(CAST(:version AS BIGINT), version)",
         now=tx.now,
         account_id=tx.account_id,
         id=form_id,
+        version=version,
         **_checked(settings),
+    )
+    if not changed:
+        _must_be_there(tx, form_id)
+        raise Conflict("somebody else has changed this form since you opened it")
+    tx.redefine()
+
+
+def archive(tx: Tx, form_id: int) -> None:
+    """Close a form: its page and its embeds take no sign-ups any more; who came in by it stays."""
+    _set_archived(tx, form_id, tx.now)
+
+
+def restore(tx: Tx, form_id: int) -> None:
+    """Open an archived form again."""
+    _set_archived(tx, form_id, None)
+
+
+def _set_archived(tx: Tx, form_id: int, at: int | None) -> None:
+    changed = tx.run(
+        "UPDATE forms SET updated_at = :now, version = version + 1,"
+        " archived_at = CASE WHEN CAST(:at AS BIGINT) IS NULL THEN NULL"
+        " ELSE COALESCE(archived_at, CAST(:at AS BIGINT)) END WHERE account_id = :account_id AND id = :id",
+        now=tx.now,
+        at=at,
+        account_id=tx.account_id,
+        id=form_id,
     )
     if not changed:
         raise NotFound("form")
     tx.redefine()
+
+
+def _must_be_there(rx: Rx, form_id: int) -> None:
+    if not rx.one(
+        "SELECT 1 FROM forms WHERE account_id = :account_id AND id = :id",
+        account_id=rx.account_id,
+        id=form_id,
+    ):
+        raise NotFound("form")
 
 
 def _checked(settings: FormSettings) -> dict[str, object]:

@@ -51,10 +51,9 @@ def words(rx: Rx, owner: str) -> Words:
         said = frozen
     elif kind == "sequence-email":
         try:
-            email = sequences.email(rx, int(ref))
+            said = sequence_email(rx, int(ref))
         except NotFound as problem:
             raise Unfit("the email of the sequence is gone") from problem
-        said = _said(rx, account, email.subject, email.html, email.text, email.preheader)
     elif kind == automations.OCCASION:
         try:
             mail = automations.email_of(rx, int(ref))
@@ -71,6 +70,12 @@ def words(rx: Rx, owner: str) -> Words:
         f"{said.sender_name} <account-{rx.account_id}.{domain}>",
         content.feedback_id(owner, rx.account_id),
     )
+
+
+def sequence_email(rx: Rx, email_id: int) -> course.Frozen:
+    """Return an email of a sequence as it would be sent now, or raise NotFound."""
+    email = sequences.email(rx, email_id)
+    return _said(rx, accounts.get(rx), email.subject, email.html, email.text, email.preheader)
 
 
 def _said(

@@ -49,6 +49,16 @@ def newest(rx: Rx, number: int = 1) -> list[Kept]:
     return [Kept(*row) for row in rows]
 
 
+def find(rx: Rx, mail_id: int) -> tuple[int, bytes] | None:
+    """Return the delivery of a kept mail, and the mail as it would have gone over the wire."""
+    row = rx.one(
+        "SELECT delivery_id, raw FROM outbox WHERE account_id = :account_id AND id = :id",
+        account_id=rx.account_id,
+        id=mail_id,
+    )
+    return (int(row[0]), bytes(row[1])) if row else None
+
+
 def raw(rx: Rx, mail_id: int) -> bytes | None:
     """Return a kept mail as it would have gone over the wire."""
     row = rx.one(

@@ -21,8 +21,9 @@ from tidings.core import (
 )
 from tidings.core.deliveries import Mark
 from tidings.core.events import Origin
+from tidings.core.sequences import numbers
 from tidings.core.subscribers import Subscriber
-from tidings.errors import Conflict
+from tidings.errors import Conflict, Invalid
 from tidings.mail import address
 from tidings.store.tx import Rx, Tx
 
@@ -82,6 +83,22 @@ def never(tx: Tx, subscriber_id: int, delivery_id: int, origin: Origin) -> Subsc
     gone = leave_all(tx, subscriber_id, delivery_id, PAGE, origin)
     suppressions.add(tx, address.parse(gone.email).mailbox, "asked never to be mailed again")
     return gone
+
+
+def hold(tx: Tx, email: str, origin: Origin) -> Subscriber | None:
+    """Let an address get nothing any more, because the account says so; return whom it unsubscribed.
+
+    Raises Invalid for what is no address.
+    """
+    try:
+        mailbox = address.parse(email).mailbox
+    except ValueError as problem:
+        raise Invalid("email", f"is not an email address: {problem}") from problem
+    suppressions.add(tx, mailbox, suppressions.BY_OWNER)
+    who = subscribers.find(tx, email)
+    if who is None or who.state not in _WITHIN:
+        return None
+    return subscriptions.unsubscribe(tx, who, origin)
 
 
 def may_undo(rx: Rx, who: Subscriber, delivery_id: int) -> bool:
@@ -186,7 +203,7 @@ def _cancelled_by(tx: Tx, who: Subscriber, last: _Leave) -> bool:
 
 
 def _count(tx: Tx, subscriber_id: int, delivery_id: int, n: int) -> None:
-    """Count an unsubscribe for the broadcast of the mail that brought it about."""
+    """Count an unsubscribe for what the mail was of that brought it about."""
     mark = Mark(delivery_id, subscriber_id, tx.now)
     deliveries.mark_opened(tx, [mark], keep=False)
     if mark.reached is None:
@@ -194,3 +211,5 @@ def _count(tx: Tx, subscriber_id: int, delivery_id: int, n: int) -> None:
     kind, _, ref = tracking.owner_of(mark.reached.occasion).partition(":")
     if kind == "broadcast" and ref.isdecimal():
         broadcasts.count(tx, int(ref), unsubscribes=n)
+    else:
+        numbers.count(tx, mark.reached.occasion, unsubscribes=n)

@@ -72,7 +72,11 @@ def checks(rx: Rx, broadcast_id: int, links: Links, *, outbox: bool) -> list[Che
 
     Compiling takes up to a second, so in a thread.
     """
-    frozen = sending.as_it_stands(rx, broadcast_id)
+    return looked_over(rx, sending.as_it_stands(rx, broadcast_id), links, outbox=outbox)
+
+
+def looked_over(rx: Rx, frozen: Frozen, links: Links, *, outbox: bool) -> list[Check]:
+    """Look any letter over, as `checks` does a broadcast."""
     found = [
         *_subject(frozen.subject),
         *_missing(frozen, outbox=outbox),
@@ -103,7 +107,11 @@ def letter(rx: Rx, broadcast_id: int, links: Links, subscriber_id: int | None = 
 
     No open and no click of it is counted, and its link to unsubscribe leads nowhere. Raises NotFound.
     """
-    frozen = sending.as_it_stands(rx, broadcast_id)
+    return printed(rx, sending.as_it_stands(rx, broadcast_id), broadcast_id, links, subscriber_id)
+
+
+def printed(rx: Rx, frozen: Frozen, name: object, links: Links, subscriber_id: int | None = None) -> Print:
+    """Return what prints any letter for one person, as `letter` does; `name` tells it from others."""
     domain = frozen.from_address.rpartition("@")[2].lower()
     source = Source(
         frozen.content(track_opens=False, track_clicks=False),
@@ -114,7 +122,7 @@ def letter(rx: Rx, broadcast_id: int, links: Links, subscriber_id: int | None = 
         frozen.lang,
     )
     recipient, known = person(rx, links, domain, subscriber_id)
-    return Print((rx.account_id, "rehearsal", broadcast_id), source, recipient, known)
+    return Print((rx.account_id, "rehearsal", name), source, recipient, known)
 
 
 def person(rx: Rx, links: Links, domain: str, subscriber_id: int | None) -> tuple[Recipient, int | None]:

@@ -21,6 +21,7 @@ from tidings.core import (
 from tidings.core.broadcasts import course
 from tidings.core.deliveries import Delivery, Outcome, Settled, Source, Timing
 from tidings.core.events import Origin
+from tidings.core.sequences import numbers
 from tidings.errors import NotFound, Problem
 from tidings.store.tx import Rx, Tx
 
@@ -52,7 +53,10 @@ def claim(
     for account_id, theirs in groupby(sorted(claimed, key=_account), key=_account):
         proved = deliveries.proved(tx, list(theirs))
         arrived |= {(account_id, one.id) for one in proved}
-        _tally(tx.for_account(account_id), [Settled(account_id, one.broadcast_id, "sent") for one in proved])
+        _tally(
+            tx.for_account(account_id),
+            [Settled(account_id, one.broadcast_id, "sent", occasion=one.occasion) for one in proved],
+        )
     return [one for one in claimed if (one.account_id, one.id) not in arrived]
 
 
@@ -177,7 +181,7 @@ def as_it_stands(rx: Rx, broadcast_id: int) -> course.Frozen:
 
 
 def _tally(tx: Tx, settled: Iterable[Settled]) -> None:
-    """Count what has come to its end on its broadcast."""
+    """Count what has come to its end on its broadcast, or on its email of a sequence."""
     counts: dict[int, Counter[str]] = {}
     for one in settled:
         if one.broadcast_id is not None:
@@ -185,6 +189,8 @@ def _tally(tx: Tx, settled: Iterable[Settled]) -> None:
             more = -1 if one.undone else 1
             changes["kept" if one.kept else one.state] += more
             changes["settled"] += more
+        elif one.state == "sent":
+            numbers.count(tx, one.occasion, sent=1)
     for broadcast_id, changes in counts.items():
         broadcasts.count(tx, broadcast_id, **changes)
 

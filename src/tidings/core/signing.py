@@ -23,6 +23,16 @@ class Key(msgspec.Struct, frozen=True):
     sealed: str
     record: str
 
+    @property
+    def name(self) -> str:
+        """Where its DNS record stands."""
+        return f"{self.selector}._domainkey.{self.domain}"
+
+    @property
+    def value(self) -> str:
+        """The record in one piece, as the page of a DNS provider asks for it."""
+        return self.record.replace('" "', "").strip('"')
+
     def signer(self, links: Links) -> dkim.Signer:
         """Open the key; raises ValueError when the master key is another."""
         return dkim.Signer(self.domain, self.selector, unseal(links.key, PURPOSE, self.sealed))

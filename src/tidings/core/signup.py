@@ -20,7 +20,7 @@ from tidings.core import (
 from tidings.core.events import Origin
 from tidings.core.subscribers import Person, Subscriber
 from tidings.core.subscriptions import Subscription
-from tidings.errors import NotFound
+from tidings.errors import Invalid, NotFound
 from tidings.store.tx import Rx, Tx
 
 # Ids in one call; a client with more has mixed something up.
@@ -67,6 +67,28 @@ def sign_up(
     if is_new and who.state == "active":
         events.record(tx, "subscriber_activate", who, who.id, origin)
     return joined[0], who
+
+
+def add(tx: Tx, person: Person, also: Also, origin: Origin) -> Subscriber:
+    """Take in somebody new by hand, into what `also` names or into nothing; raise Invalid for who is here.
+
+    As by `sign_up`: a form that asks for a confirmation has them confirm first.
+    """
+    if subscribers.find(tx, person.address.email) is not None:
+        raise Invalid("Email address", "is in the list already")
+    wanted = [("form", one) for one in also.forms] + [("sequence", one) for one in also.sequences]
+    wanted += [("tag", one) for one in also.tags]
+    if wanted:
+        return sign_up(tx, *wanted[0], person, also, origin)[1]
+    who, is_new = subscribers.meet(tx, person, "active", origin)
+    if is_new and who.state == "active":
+        events.record(tx, "subscriber_activate", who, who.id, origin)
+    return who
+
+
+def unsubscribe_by_id(tx: Tx, subscriber_id: int, origin: Origin) -> Subscriber:
+    """Unsubscribe a person from everything; raise NotFound for nobody."""
+    return subscriptions.unsubscribe(tx, subscribers.get(tx, subscriber_id), origin)
 
 
 def _becomes(state: str, wanted: list[tuple[str, int]], confirms: bool) -> str:

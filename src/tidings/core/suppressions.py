@@ -2,17 +2,39 @@
 
 Owns `suppressions`. What is kept is a keyed hash of the mailbox: with the master key it can be
 asked whether a given address is held, and without it nothing can be learnt. An account's hash
-is its own. Invariant: only a confirmation by the link in a mail lifts what an erasure made.
+is its own. Invariant: only a confirmation by the link in a mail lifts what an erasure or its
+person made; what the account has added itself it may take out again.
 """
 
 import hmac
 
+import msgspec
+
+from tidings.errors import Conflict, NotFound
 from tidings.store.tx import Rx, Tx
+
+PAGE = 50
+# The reason of what an owner has added, and alone may take out.
+BY_OWNER = "added by the account"
+COUNTED_MOST = 10_000
 
 _PURPOSE = b"suppress\0"
 # A digest says of anybody whom one can guess whether they are held, so all of its bits are kept:
 # nobody finds another mailbox with the same one.
 _DIGEST = "sha256"
+
+
+class Held(msgspec.Struct, frozen=True):
+    """One mailbox that is held, of which nothing but a hash is known; `created_at` says since when."""
+
+    digest: str
+    reason: str
+    created_at: int
+
+    @property
+    def by_owner(self) -> bool:
+        """Whether the account has added it, and may take it out."""
+        return self.reason == BY_OWNER
 
 
 def add(tx: Tx, mailbox_key: str, reason: str) -> None:
@@ -43,6 +65,62 @@ def since(rx: Rx, mailbox_key: str) -> int | None:
         digest=digest(rx, mailbox_key),
     )
     return int(row[0]) if row else None
+
+
+def look(rx: Rx, mailbox_key: str) -> Held | None:
+    """Return what is known of a mailbox that is held; None for one that is not."""
+    row = rx.one(
+        "SELECT digest, reason, created_at FROM suppressions WHERE account_id = :account_id"
+        " AND digest = :digest",
+        account_id=rx.account_id,
+        digest=digest(rx, mailbox_key),
+    )
+    return Held(*row) if row else None
+
+
+def page(rx: Rx, before: tuple[int, str] | None = None) -> list[Held]:
+    """Return a page of what is held, newest first; `before` is time and digest of the last one before it."""
+    at, last = before if before is not None else (2**62, "")
+    rows = rx.all(
+        "SELECT digest, reason, created_at FROM suppressions WHERE account_id = :account_id"
+        " AND (created_at, digest) < (:at, :last) ORDER BY created_at DESC, digest DESC LIMIT :page",
+        account_id=rx.account_id,
+        at=at,
+        last=last,
+        page=PAGE,
+    )
+    return [Held(*row) for row in rows]
+
+
+def count(rx: Rx) -> int:
+    """Return how many mailboxes are held, `COUNTED_MOST` for that and more."""
+    row = rx.one(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM suppressions WHERE account_id = :account_id"
+        " LIMIT :most) AS held",
+        account_id=rx.account_id,
+        most=COUNTED_MOST,
+    )
+    return int(row[0]) if row else 0
+
+
+def withdraw(tx: Tx, held_digest: str) -> None:
+    """Take out what the account has added itself; raise Conflict for what a person has asked for."""
+    gone = tx.run(
+        "DELETE FROM suppressions WHERE account_id = :account_id AND digest = :digest AND reason = :reason",
+        account_id=tx.account_id,
+        digest=held_digest,
+        reason=BY_OWNER,
+    )
+    if gone:
+        return
+    there = tx.one(
+        "SELECT 1 FROM suppressions WHERE account_id = :account_id AND digest = :digest",
+        account_id=tx.account_id,
+        digest=held_digest,
+    )
+    if there is None:
+        raise NotFound("suppression")
+    raise Conflict("only its owner can lift this, by the link in a mail that they ask for")
 
 
 def lift(tx: Tx, mailbox_key: str) -> bool:

@@ -1,4 +1,7 @@
-"""Tags: words that an owner puts on people. Owns `tags`."""
+"""Tags: words that an owner puts on people. Owns `tags`.
+
+A deleted tag keeps its row, is found nowhere, and is taken off people slice by slice.
+"""
 
 import re
 import unicodedata
@@ -13,6 +16,8 @@ from tidings.store.tx import Rx, Tx
 NAME_MAX = 255
 # More tags than this in one account are a mistake of some integration: the list is sent whole.
 TAGS_MAX = 20_000
+# Another process may put a tag on somebody for a second after it was deleted; a minute is looked.
+SETTLED_MS = 60_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -33,7 +38,8 @@ def all_tags(rx: Rx) -> dict[int, Tag]:
 def find(rx: Rx, tag_id: int) -> Tag:
     """Return one tag, or raise NotFound."""
     row = rx.one(
-        "SELECT id, name, created_at, updated_at FROM tags WHERE account_id = :account_id AND id = :id",
+        "SELECT id, name, created_at, updated_at FROM tags WHERE account_id = :account_id AND id = :id"
+        " AND deleted_at IS NULL",
         account_id=rx.account_id,
         id=tag_id,
     )
@@ -49,7 +55,10 @@ def taken(rx: Rx, tag_id: int) -> bool:
 
 def create(tx: Tx, names: list[str], *, ids: list[int] | None = None) -> list[Tag]:
     """Make one tag for each name, all or none."""
-    count = tx.one("SELECT COUNT(*) FROM tags WHERE account_id = :account_id", account_id=tx.account_id)
+    count = tx.one(
+        "SELECT COUNT(*) FROM tags WHERE account_id = :account_id AND deleted_at IS NULL",
+        account_id=tx.account_id,
+    )
     if count and count[0] + len(names) > TAGS_MAX:
         raise Invalid("Name", f"is one too many: an account can have at most {TAGS_MAX} tags")
     cleaned = [_clean_name(name) for name in names]
@@ -81,7 +90,7 @@ def rename(tx: Tx, tag_id: int, name: str) -> None:
         raise Invalid("Name", "has already been taken")
     changed = tx.run(
         "UPDATE tags SET name = :name, name_key = :key, updated_at = :now"
-        " WHERE account_id = :account_id AND id = :id",
+        " WHERE account_id = :account_id AND id = :id AND deleted_at IS NULL",
         name=clean,
         key=_name_key(clean),
         now=tx.now,
@@ -93,11 +102,78 @@ def rename(tx: Tx, tag_id: int, name: str) -> None:
     tx.redefine()
 
 
+def delete(tx: Tx, tag_id: int) -> None:
+    """Delete a tag; nobody shows it any more at once, the engine takes it off people slice by slice.
+
+    No event is told for each of them: nobody was changed but the tag. Who uses it is known to `retiring`.
+    """
+    # No name that somebody gives has a control character, so the name is free again.
+    gone = tx.run(
+        "UPDATE tags SET deleted_at = :now, updated_at = :now, public_at = NULL, name_key = :key"
+        " WHERE account_id = :account_id AND id = :id AND deleted_at IS NULL",
+        now=tx.now,
+        key=f"\x1f{tag_id}",
+        account_id=tx.account_id,
+        id=tag_id,
+    )
+    if not gone:
+        raise NotFound("tag")
+    tx.redefine()
+    tx.wake()
+
+
+def next_to_empty(rx: Rx) -> tuple[int, int] | None:
+    """Return the account and id of a deleted tag that people may still have."""
+    row = rx.one(
+        "SELECT account_id, id FROM tags WHERE deleted_at IS NOT NULL AND emptied_at IS NULL"
+        " ORDER BY id LIMIT 1"
+    )
+    return (row[0], row[1]) if row else None
+
+
+def empty(tx: Tx, tag_id: int) -> int:
+    """Take a deleted tag off a slice of people; return how many. Off everybody, it is done with."""
+    row = tx.one(
+        "SELECT deleted_at FROM tags WHERE account_id = :account_id AND id = :id AND emptied_at IS NULL",
+        account_id=tx.account_id,
+        id=tag_id,
+    )
+    if row is None or row[0] is None:
+        return 0
+    done = subscriptions.untag_slice(tx, tag_id)
+    if not done and tx.now - row[0] >= SETTLED_MS:
+        tx.run(
+            "UPDATE tags SET emptied_at = :now WHERE account_id = :account_id AND id = :id",
+            now=tx.now,
+            account_id=tx.account_id,
+            id=tag_id,
+        )
+    return done
+
+
 def of_subscriber(rx: Rx, subscriber_id: int) -> list[Tag]:
     """Return a person's tags; raise NotFound for nobody."""
     subscribers.get(rx, subscriber_id)
     known = all_tags(rx)
     return [known[one] for one in subscriptions.tag_ids(rx, subscriber_id) if one in known]
+
+
+def named(tx: Tx, name: str) -> Tag:
+    """Return the tag of this name, made where there is none."""
+    row = tx.one(
+        "SELECT id, name, created_at, updated_at FROM tags WHERE account_id = :account_id"
+        " AND name_key = :key",
+        account_id=tx.account_id,
+        key=_name_key(_clean_name(name)),
+    )
+    return Tag(*row) if row else create(tx, [name])[0]
+
+
+def put_on(tx: Tx, tag_id: int, subscriber_id: int, origin: Origin) -> Tag:
+    """Put a tag on a person; one they have already changes nothing."""
+    tag = find(tx, tag_id)
+    subscriptions.start(tx, subscribers.get(tx, subscriber_id), "tag", tag_id, origin)
+    return tag
 
 
 def remove(tx: Tx, tag_id: int, subscriber_id: int, origin: Origin) -> Tag:
@@ -111,7 +187,7 @@ def remove(tx: Tx, tag_id: int, subscriber_id: int, origin: Origin) -> Tag:
 def _load(rx: Rx) -> dict[int, Tag]:
     rows = rx.all(
         "SELECT id, name, created_at, updated_at FROM tags WHERE account_id = :account_id"
-        " ORDER BY name_key, id",
+        " AND deleted_at IS NULL ORDER BY name_key, id",
         account_id=rx.account_id,
     )
     return {row[0]: Tag(*row) for row in rows}
@@ -157,7 +233,7 @@ def set_public(tx: Tx, tag_id: int, *, public: bool) -> None:
     """Let people choose a tag on their preferences page, or not any more."""
     changed = tx.run(
         "UPDATE tags SET public_at = CASE WHEN :public = 1 THEN COALESCE(public_at, :now) ELSE NULL END,"
-        " updated_at = :now WHERE account_id = :account_id AND id = :id",
+        " updated_at = :now WHERE account_id = :account_id AND id = :id AND deleted_at IS NULL",
         public=int(public),
         now=tx.now,
         account_id=tx.account_id,

@@ -1,4 +1,4 @@
-"""Trials: a broadcast sent to single addresses, to be looked at before it goes to its audience.
+"""Trials: a mail sent to single addresses, to be looked at before it goes to those it is for.
 
 Owns `trials`. They are no deliveries: no number counts them, no open and no click of them is kept, and
 their link to unsubscribe leads nowhere. They go in the lane of single mails; one that was cut off half
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tidings.core import outbox, rehearsal, sending
+from tidings.core import forms, letters, outbox, rehearsal, sending
 from tidings.core.broadcasts.course import Frozen
 from tidings.core.deliveries import Delivery
 from tidings.core.letters import Words
@@ -20,6 +20,9 @@ from tidings.store.tx import Rx, Tx
 from tidings.tokens import Links
 
 MARK = "[Test] "
+# What else than a broadcast may be tried.
+EMAIL = "sequence-email"
+FORM = "form"
 # Addresses of one call, and of an account in an hour: a test is no way to mail people.
 ADDRESSES_MOST = 5
 HOURLY_MAX = 50
@@ -44,6 +47,13 @@ class Trial(msgspec.Struct, frozen=True):
     attempts: int
     reply: str | None
     created_at: int
+    owner: str = ""
+
+    @property
+    def form_id(self) -> int | None:
+        """Which form's confirmation it is; None for a letter."""
+        kind, _, ref = self.owner.partition(":")
+        return int(ref) if kind == FORM else None
 
     @property
     def delivery(self) -> Delivery:
@@ -52,7 +62,7 @@ class Trial(msgspec.Struct, frozen=True):
         return Delivery(self.account_id, number(self.id), name, 0, self.attempts, 0, self.created_at)
 
 
-_COLUMNS = "account_id, id, broadcast_id, subscriber_id, address, state, attempts, reply, created_at"
+_COLUMNS = "account_id, id, broadcast_id, subscriber_id, address, state, attempts, reply, created_at, owner"
 
 
 def number(trial_id: int) -> int:
@@ -65,14 +75,37 @@ def ask(tx: Tx, broadcast_id: int, addresses: Sequence[str], subscriber_id: int 
 
     Raises NotFound, Invalid for an address, and TooMany.
     """
+    frozen = sending.as_it_stands(tx, broadcast_id)
+    return _queue(tx, broadcast_id, "", frozen, addresses, subscriber_id)
+
+
+def ask_of_email(tx: Tx, email_id: int, addresses: Sequence[str], subscriber_id: int | None = None) -> int:
+    """Have an email of a sequence sent as `ask` does a broadcast."""
+    frozen = letters.sequence_email(tx, email_id)
+    return _queue(tx, 0, f"{EMAIL}:{email_id}", frozen, addresses, subscriber_id)
+
+
+def ask_of_form(tx: Tx, form_id: int, addresses: Sequence[str]) -> int:
+    """Have the confirmation of a form sent to addresses that only look at it."""
+    forms.find(tx, form_id)
+    return _queue(tx, 0, f"{FORM}:{form_id}", None, addresses, None)
+
+
+def _queue(
+    tx: Tx,
+    broadcast_id: int,
+    owner: str,
+    frozen: Frozen | None,
+    addresses: Sequence[str],
+    subscriber_id: int | None,
+) -> int:
     wanted = [_checked(one) for one in addresses if one.strip()]
     wanted = list(dict.fromkeys(wanted))
     if not wanted:
         raise Invalid("address", "must be given")
     if len(wanted) > ADDRESSES_MOST:
         raise Invalid("address", f"can be {ADDRESSES_MOST} at once")
-    frozen = sending.as_it_stands(tx, broadcast_id)
-    if not (frozen.html or frozen.text):
+    if frozen is not None and not (frozen.html or frozen.text):
         raise Invalid("content", "is empty: there is nothing to send")
     full = tx.one(
         "SELECT created_at FROM trials WHERE account_id = :account_id ORDER BY id DESC LIMIT 1 OFFSET :most",
@@ -81,17 +114,21 @@ def ask(tx: Tx, broadcast_id: int, addresses: Sequence[str], subscriber_id: int 
     )
     if full is not None and full[0] > tx.now - HOUR_MS:
         raise TooMany(max(1, (int(full[0]) + HOUR_MS - tx.now) // 1_000))
-    marked = msgspec.structs.replace(frozen, subject=MARK + (frozen.subject or "(no subject)"))
+    kept = ""
+    if frozen is not None:
+        marked = msgspec.structs.replace(frozen, subject=MARK + (frozen.subject or "(no subject)"))
+        kept = msgspec.json.encode(marked).decode()
     for one in wanted:
         tx.run(
-            "INSERT INTO trials (account_id, broadcast_id, subscriber_id, address, frozen, state, attempts,"
-            " due_at, created_at) VALUES (:account_id, :broadcast_id, :subscriber_id, :address, :frozen,"
-            " 'queued', 0, :now, :now)",
+            "INSERT INTO trials (account_id, broadcast_id, owner, subscriber_id, address, frozen, state,"
+            " attempts, due_at, created_at) VALUES (:account_id, :broadcast_id, :owner, :subscriber_id,"
+            " :address, :frozen, 'queued', 0, :now, :now)",
             account_id=tx.account_id,
             broadcast_id=broadcast_id,
+            owner=owner,
             subscriber_id=subscriber_id,
             address=one,
-            frozen=msgspec.json.encode(marked).decode(),
+            frozen=kept,
             now=tx.now,
         )
     tx.wake()
@@ -105,6 +142,27 @@ def of_broadcast(rx: Rx, broadcast_id: int) -> list[Trial]:
         " ORDER BY id DESC LIMIT :most",
         account_id=rx.account_id,
         broadcast_id=broadcast_id,
+        most=SHOWN,
+    )
+    return [Trial(*row) for row in rows]
+
+
+def of_email(rx: Rx, email_id: int) -> list[Trial]:
+    """Return the last trials of a sequence's email, newest first."""
+    return _of(rx, f"{EMAIL}:{email_id}")
+
+
+def of_form(rx: Rx, form_id: int) -> list[Trial]:
+    """Return the last trials of a form's confirmation, newest first."""
+    return _of(rx, f"{FORM}:{form_id}")
+
+
+def _of(rx: Rx, owner: str) -> list[Trial]:
+    rows = rx.all(
+        f"SELECT {_COLUMNS} FROM trials WHERE account_id = :account_id AND owner = :owner"  # noqa: S608
+        " AND owner <> '' ORDER BY id DESC LIMIT :most",
+        account_id=rx.account_id,
+        owner=owner,
         most=SHOWN,
     )
     return [Trial(*row) for row in rows]

@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-import shutil
+
+from tidings.store import room
 
 log = logging.getLogger("tidings.engine")
 
-# Of a small disk 200 MB are much, of a large one 2 % are little; of a huge one they would be much again.
-SHARE = 0.02
-SHARE_MOST = 2_000_000_000
 LOOK_EVERY_S = 1.0
 SAY_EVERY_S = 60.0
 
@@ -31,10 +29,9 @@ class Room:
         return self._short
 
     def _look(self, now: float) -> None:
-        disk = shutil.disk_usage(self._folder)
-        floor = max(self._least, min(int(disk.total * SHARE), SHARE_MOST))
-        was, self._short = self._short, disk.free < floor
-        megabytes = {"free_mb": disk.free // 1_000_000, "least_mb": floor // 1_000_000}
+        disk = room.look(self._folder, self._least)
+        was, self._short = self._short, disk.short
+        megabytes = {"free_mb": disk.free // 1_000_000, "least_mb": disk.least // 1_000_000}
         if self._short and now - self._said_at >= SAY_EVERY_S:
             self._said_at = now
             log.error("the disk is nearly full: bulk mail waits until there is room", extra=megabytes)

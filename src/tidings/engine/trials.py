@@ -1,9 +1,9 @@
-"""The loop that sends trials: broadcasts to single addresses, to be looked at."""
+"""The loop that sends trials: mails to single addresses, to be looked at."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from tidings.core import trials
+from tidings.core import compose, trials
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import Letter, Outcome
 from tidings.core.trials import Trial
@@ -37,8 +37,7 @@ class Trials:
 
     async def _post(self, one: Trial) -> None:
         try:
-            words, who = await self._db.read(one.account_id, trials.letter, one, self._links)
-            letter = await self._desk.single(one.delivery, words, who)
+            letter = await self._letter(one)
         except Unavailable:
             raise
         except Problem as problem:
@@ -46,6 +45,14 @@ class Trials:
             return
         (said,) = await self._send([letter])
         await self._settle(one, said.reply, sent=said.state == "sent", lasting=said.state == "failed")
+
+    async def _letter(self, one: Trial) -> Letter:
+        if one.form_id is not None:
+            return await self._db.scan(
+                one.account_id, compose.trial, one.form_id, one.address, one.delivery, self._links
+            )
+        words, who = await self._db.read(one.account_id, trials.letter, one, self._links)
+        return await self._desk.single(one.delivery, words, who)
 
     async def _settle(self, one: Trial, reply: str, *, sent: bool, lasting: bool) -> None:
         await self._db.write(one.account_id, trials.settle, one, reply, sent=sent, lasting=lasting)

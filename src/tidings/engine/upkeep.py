@@ -12,12 +12,13 @@ from tidings.core import (
     notices,
     owner_notes,
     pacing,
-    subscribers,
+    tags,
     tracking,
     trials,
 )
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import folding
+from tidings.core.subscribers import forgetting
 from tidings.store.db import Database
 from tidings.store.tx import Tx
 
@@ -37,7 +38,7 @@ LEARN_S = 10.0
 
 
 class Upkeep:
-    """Removes values of deleted custom fields, forgotten limits and rests, and folds old mail away."""
+    """Removes values of deleted custom fields, deleted tags, forgotten limits and rests, and old mail."""
 
     def __init__(self, db: Database, *, keep_days: int = 0) -> None:
         self._db = db
@@ -54,6 +55,10 @@ class Upkeep:
         if waiting is not None:
             account_id, erasure_id, field_id, after_id = waiting
             await self._db.write(account_id, _erase_slice, erasure_id, field_id, after_id)
+            return 1
+        deleted = await self._db.read(INSTALLATION, tags.next_to_empty)
+        if deleted is not None and await self._db.write(deleted[0], tags.empty, deleted[1]) > 0:
+            await asyncio.sleep(PAUSE_S)
             return 1
         await self._learn()
         now = self._db.clock()
@@ -157,4 +162,4 @@ class Fold:
 
 
 def _erase_slice(tx: Tx, erasure_id: int, field_id: int, after_id: int) -> None:
-    custom_fields.move_erasure(tx, erasure_id, subscribers.erase_field(tx, field_id, after_id))
+    custom_fields.move_erasure(tx, erasure_id, forgetting.erase_field(tx, field_id, after_id))

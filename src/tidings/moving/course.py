@@ -3,24 +3,24 @@
 Each slice is one verb, with how far the import has come. What is refused is written to a file first.
 """
 
+import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from tidings import failpoints
 from tidings.core import importing, suppressions
-from tidings.core.importing import SLICE, Import, Incoming, Slice, Tally
+from tidings.core.importing import SLICE, Import, Incoming, Slice, Tally, Wishes
 from tidings.moving import formats, names, source, stream
 from tidings.moving.formats import Columns
 from tidings.moving.names import Names
-from tidings.moving.people import Things
 from tidings.moving.refusals import Refusals
 from tidings.moving.source import Source, Unreadable
-from tidings.moving.stream import Read, Task
+from tidings.moving.stream import Read, Rejected, Task
 from tidings.store.db import Database
 from tidings.store.tx import Rx
 
@@ -29,19 +29,6 @@ SLICE_S = 0.04
 SMALLEST = 100
 # People that a trial asks for at once.
 _STANDING = 500
-
-
-class Wishes(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What somebody asked for. `mapped` is column: role or field, `state` what everybody is.
-
-    `also` is what everybody joins besides; `aloud` has webhooks and rules told.
-    """
-
-    mapped: dict[str, str] = {}
-    state: str = ""
-    also: Things = ()
-    create_fields: bool = False
-    aloud: bool = False
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -63,22 +50,30 @@ class Trial(msgspec.Struct):
 
 # Called after each slice: the tally, bytes done, bytes in all.
 Shown = Callable[[Tally, int, int], None]
+# Called before each slice with what it refuses, and whom it must not bring in.
+Refuse = Callable[[Sequence[Rejected], Sequence[Incoming]], None]
 
 
-def opened(path: str, wishes: Wishes) -> Opened:
+def opened(path: str, wishes: Wishes, *, most: int = 0) -> Opened:
     """Look through a file and understand its header; raise Unreadable, formats.Wrong or OSError."""
-    found = source.look(path)
-    first, _ = next(source.lines(found))
-    separator = source.separator(first)
-    header, _, _ = next(stream.records(found, separator))
+    found = source.look(path, most=most)
+    separator, header = head(found)
     return Opened(found, separator, header, formats.recognise(header, wishes.mapped, Path(path).name))
 
 
+def head(found: Source) -> tuple[str, list[str]]:
+    """Return what separates the columns of a file, and its header; raise Unreadable."""
+    first, _ = next(source.lines(found))
+    separator = source.separator(first)
+    return separator, next(stream.records(found, separator))[0]
+
+
 def run(
-    db: Database, account_id: int, file: Opened, wishes: Wishes, shown: Shown
+    db: Database, account_id: int, file: Opened, wishes: Wishes, shown: Shown, refuse: Refuse | None = None
 ) -> tuple[Import, set[tuple[str, str]]]:
     """Bring a file in, or go on with it; return the import when it is done, and what it does not know.
 
+    What is refused goes to `refuse`, or to a file beside it.
     Raises Unreadable when the file ends being a table; what came before is in, and a mended file may be
     imported again.
     """
@@ -91,36 +86,70 @@ def run(
     meaning = names.meaning(db, account_id, file.columns, one.created_at, state=wishes.state, trial=False)
     task = Task(file.source, file.separator, meaning, one.place, SLICE, wishes.also)
     tally, writing = one.tally, _Writing(db, account_id, one, aloud=wishes.aloud)
-    with Refusals(file.source.path, file.header, one.place) as refused:
-        for read in _reading(task):
+    with contextlib.ExitStack() as closing:
+        if refuse is None:
+            refuse = closing.enter_context(Refusals(file.source.path, file.header, one.place)).write
+        for read in closing.enter_context(contextlib.closing(_reading(task))):
             refusals = [one.record for one in read.rejected]
             given = Slice(read.people, things.of(read.combos), read.until, refusals, read.repeated)
             held = db.write_now(account_id, importing.held, given) if read.people else []
-            refused.write(read.rejected, held)
+            refuse(read.rejected, held)
             tally.add(writing.take(given))
             shown(tally, read.done, file.source.size)
     return db.write_now(account_id, importing.finish, one.id), things.unknown
 
 
-def trial(db: Database, account_id: int, file: Opened, wishes: Wishes, shown: Shown) -> Trial:
-    """Count what an import would do, and change nothing."""
+def trial(
+    db: Database, account_id: int, file: Opened, wishes: Wishes, shown: Shown, refuse: Refuse | None = None
+) -> Trial:
+    """Count what an import would do, and change nothing; `refuse` is told what it would refuse."""
     things = Names(db, account_id, trial=True)
     meaning = names.meaning(db, account_id, file.columns, db.clock(), state=wishes.state, trial=True)
     task = Task(file.source, file.separator, meaning, 0, SLICE, wishes.also)
     tally = Tally()
-    seen: set[int] = set()
-    for read in _reading(task):
-        things.of(read.combos)
-        tally.rejected += len(read.rejected)
-        tally.same += len(read.repeated)
-        for at in range(0, len(read.people), _STANDING):
-            _weigh(db, account_id, read.people[at : at + _STANDING], seen, tally)
-        shown(tally, read.done, file.source.size)
+    seen = _Seen()
+    with contextlib.closing(_reading(task)) as reading:
+        for read in reading:
+            things.of(read.combos)
+            tally.rejected += len(read.rejected)
+            tally.same += len(read.repeated)
+            held: list[Incoming] = []
+            for at in range(0, len(read.people), _STANDING):
+                held += _weigh(db, account_id, read.people[at : at + _STANDING], seen, tally)
+            if refuse is not None:
+                refuse(read.rejected, held)
+            shown(tally, read.done, file.source.size)
     return Trial(tally, things.unknown, things.missing)
 
 
-def _weigh(db: Database, account_id: int, people: list[Incoming], seen: set[int], tally: Tally) -> None:
-    """Count what would become of some people."""
+class _Seen:
+    """Whom a trial has met already: six bytes each of a keyed hash, 40 MB for five million people.
+
+    A set of hashes took 350 MB. That two of a million have one entry, so that one is counted too few,
+    happens in one of 37 million files.
+    """
+
+    def __init__(self) -> None:
+        self._shelves = [bytearray() for _ in range(65_536)]
+
+    def new(self, key: str) -> bool:
+        """Whether this one was not met before; they are from now on."""
+        word = (hash(key) & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "big")
+        shelf, rest = self._shelves[int.from_bytes(word[:2], "big")], word[2:]
+        at = shelf.find(rest)
+        # Found across two neighbours it is none of them.
+        while at >= 0 and at % 6:
+            at = shelf.find(rest, at + 1)
+        if at >= 0:
+            return False
+        shelf += rest
+        return True
+
+
+def _weigh(
+    db: Database, account_id: int, people: list[Incoming], seen: _Seen, tally: Tally
+) -> list[Incoming]:
+    """Count what would become of some people; return whom an import must not bring in."""
     standing = db.read_now(account_id, importing.standing, [one.key for one in people])
     held = db.read_now(account_id, _held, people)
     for one in people:
@@ -131,11 +160,11 @@ def _weigh(db: Database, account_id: int, people: list[Incoming], seen: set[int]
             tally.changed += 1
         elif there not in (None, one.state, "inactive"):
             tally.kept += 1
-        elif there is not None or hash(one.key) in seen:
+        elif there is not None or not seen.new(one.key):
             tally.same += 1
         else:
-            seen.add(hash(one.key))
             tally.made += 1
+    return [one for one in people if one.key in held]
 
 
 def _held(rx: Rx, people: list[Incoming]) -> set[str]:
@@ -187,7 +216,7 @@ def _after(given: Slice, place: int) -> Slice:
     return msgspec.structs.replace(given, people=people)
 
 
-def _reading(task: Task) -> Iterator[Read]:
+def _reading(task: Task) -> Generator[Read]:
     """Yield what the reading process reads; it ends with us."""
     command = [sys.executable, "-m", stream.__name__]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reading:  # noqa: S603

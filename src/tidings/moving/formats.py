@@ -16,6 +16,8 @@ ROLES = ("email", "first_name", "last_name", "full_name", "state", "wants", "cre
 FIELD = "field"
 NOTHING = ""
 _OWN_FIELD = "fields."
+# In a mapping, what is said to be a field although its label is also the name of a role.
+AS_FIELD = "field:"
 _WORD = re.compile(r"[^a-z0-9.]+")
 
 # Which columns a format has beside the address; the first that has them all is it.
@@ -112,9 +114,19 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 def recognise(header: Sequence[str], mapped: Mapping[str, str], name: str) -> Columns:
+    """Return what the columns mean, one being the address: see `understood`; else raise Wrong."""
+    columns = understood(header, mapped, name)
+    if "email" not in columns.roles:
+        raise Wrong("no column holds the address; say which with --map COLUMN=email")
+    return columns
+
+
+def understood(header: Sequence[str], mapped: Mapping[str, str], name: str) -> Columns:
     """Return what the columns mean; `mapped` (column: role or field) wins, `name` is the file's.
 
-    Raises Wrong for a header without an address, and for a mapping of no column.
+    A column is named by its label, or as `#3` by its number, which is the only way where two have one label.
+
+    Raises Wrong for a mapping of no column.
     """
     labels = [one.strip().lstrip("\ufeff") for one in header]
     words = [_word(label) for label in labels]
@@ -123,7 +135,9 @@ def recognise(header: Sequence[str], mapped: Mapping[str, str], name: str) -> Co
     wanted = {one.strip().casefold(): role.strip() for one, role in mapped.items()}
     roles: list[str] = []
     for at, word in enumerate(words):
-        typed = wanted.pop(labels[at].casefold(), None)
+        typed = wanted.pop(f"#{at + 1}", None)
+        if typed is None:
+            typed = wanted.pop(labels[at].casefold(), None)
         if typed is not None:
             role, labels[at] = _typed(typed)
         elif found == "Tidings" and word.startswith(_OWN_FIELD):
@@ -134,8 +148,6 @@ def recognise(header: Sequence[str], mapped: Mapping[str, str], name: str) -> Co
         roles.append(role if role in (FIELD, NOTHING) or role not in roles else NOTHING)
     if wanted:
         raise Wrong(f"there is no column {next(iter(wanted))!r}; the columns are: {', '.join(labels[:40])}")
-    if "email" not in roles:
-        raise Wrong("no column holds the address; say which with --map COLUMN=email")
     return Columns(found, tuple(roles), tuple(labels), _state_of(found, words, name))
 
 
@@ -154,6 +166,8 @@ def _state_of(found: str, words: Sequence[str], name: str) -> str:
 def _typed(typed: str) -> tuple[str, str]:
     if not typed or typed == "-":
         return NOTHING, ""
+    if typed.startswith(AS_FIELD):
+        return FIELD, typed.removeprefix(AS_FIELD)
     role = typed.casefold().replace(" ", "_")
     return (role, typed) if role in ROLES else (FIELD, typed)
 

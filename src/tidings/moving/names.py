@@ -1,5 +1,6 @@
 """What a file calls by name, found in an account or made: tags, forms, sequences, custom fields."""
 
+import contextlib
 import unicodedata
 from collections.abc import Sequence
 
@@ -117,16 +118,26 @@ def field_id(known: dict[str, str], label: str, *, trial: bool) -> str:
 
 def make_fields(db: Database, account_id: int, columns: Columns) -> list[str]:
     """Make the custom fields that a file has and the account has not; return their labels."""
+    made: list[str] = []
+    for label in missing_fields(db, account_id, columns):
+        made += [one.label for one in db.write_now(account_id, custom_fields.create, [label])]
+    return made
+
+
+def missing_fields(db: Database, account_id: int, columns: Columns) -> list[str]:
+    """Return the labels of the custom fields that a file has and the account has not."""
     known: dict[str, str] = {}
     for field in db.write_now(account_id, custom_fields.all_fields):
         known[field.key] = known.setdefault(field.label.casefold(), str(field.id))
     wanted = [*columns.fields, *(["Last name"] if {"last_name", "full_name"} & set(columns.roles) else [])]
-    made: list[str] = []
+    missing: list[str] = []
     for label in wanted:
         if label and not field_id(known, label, trial=False):
-            made += [one.label for one in db.write_now(account_id, custom_fields.create, [label])]
-            known[label.casefold()] = known[custom_fields.key_of(label)] = "0"
-    return made
+            missing.append(label)
+            known[label.casefold()] = "0"
+            with contextlib.suppress(Invalid):
+                known[custom_fields.key_of(label)] = "0"
+    return missing
 
 
 def _key(name: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from tidings.core import custom_fields, exporting
 from tidings.core.counters import DAY_MS
-from tidings.core.exporting import Exported
+from tidings.core.exporting import Exported, Wanted
 from tidings.moving.names import all_names
 from tidings.moving.people import guarded
 from tidings.store.db import Database
@@ -20,24 +20,6 @@ _EPOCH = date(1970, 1, 1).toordinal()
 COLUMNS = ("id", "email", "first_name", "state", "state_at", "created_at", "tags", "forms", "sequences")
 KINDS = ("tag", "form", "sequence")
 PAGED = ("broadcast", "purchase")
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """Who is exported: by ids of what they are in (any of each kind), and by their state ("": any)."""
-
-    tags: frozenset[int] = frozenset()
-    forms: frozenset[int] = frozenset()
-    sequences: frozenset[int] = frozenset()
-    state: str = ""
-
-    def has(self, one: Exported) -> bool:
-        """Say whether somebody is wanted."""
-        return (
-            (not self.state or one.state == self.state)
-            and (not self.tags or not self.tags.isdisjoint(one.tags))
-            and (not self.forms or not self.forms.isdisjoint(one.forms))
-            and (not self.sequences or not self.sequences.isdisjoint(one.sequences))
-        )
 
 
 def as_csv(db: Database, account_id: int, wanted: Wanted, to: TextIO) -> int:

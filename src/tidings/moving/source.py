@@ -48,8 +48,11 @@ class Source(msgspec.Struct, frozen=True):
     size: int
 
 
-def look(path: str) -> Source:
-    """Look through a file once: its digest, packing and encoding; raise Unreadable or OSError."""
+def look(path: str, *, most: int = 0) -> Source:
+    """Look through a file once: its digest, packing and encoding; raise Unreadable or OSError.
+
+    It may unpack to `most` bytes; 0 for no end.
+    """
     hashed = hashlib.sha256()
     with open(path, "rb") as file:
         start = file.read(4)
@@ -59,7 +62,7 @@ def look(path: str) -> Source:
         while piece := file.read(_PIECE):
             hashed.update(piece)
     packed = start.startswith(_GZIP)
-    encoding, size = _encoding(path, packed=packed)
+    encoding, size = _encoding(path, packed=packed, most=most)
     if size == 0:
         raise Unreadable("the file is empty")
     return Source(path, packed, encoding, hashed.hexdigest(), size)
@@ -97,8 +100,9 @@ def separator(header: str) -> str:
 class _Bounded(io.RawIOBase):
     """Reads a file, unpacked, and counts; ends what unpacks to more than text can."""
 
-    def __init__(self, file: BinaryIO, *, packed: bool) -> None:
+    def __init__(self, file: BinaryIO, *, packed: bool, most: int) -> None:
         self._file = file
+        self._most = most
         self._unpacked = gzip.GzipFile(fileobj=file) if packed else None
         self.done = 0
 
@@ -115,6 +119,8 @@ class _Bounded(io.RawIOBase):
         self.done += len(piece)
         if self._unpacked and self.done > RATIO_FROM and self.done > RATIO_MAX * self._file.tell():
             raise Unreadable(f"the file unpacks to more than {RATIO_MAX} times its size; unpack it first")
+        if self._most and self.done > self._most:
+            raise Unreadable(f"the file unpacks to more than {self._most // 1_000_000:,} MB")
         return len(piece)
 
     def close(self) -> None:
@@ -137,11 +143,11 @@ class _Reading(io.BufferedReader):
         return self._bounded.done
 
 
-def _opened(path: str, *, packed: bool) -> _Reading:
-    return _Reading(_Bounded(open(path, "rb"), packed=packed))
+def _opened(path: str, *, packed: bool, most: int = 0) -> _Reading:
+    return _Reading(_Bounded(open(path, "rb"), packed=packed, most=most))
 
 
-def _encoding(path: str, *, packed: bool) -> tuple[str, int]:
+def _encoding(path: str, *, packed: bool, most: int) -> tuple[str, int]:
     """Return the encoding and the size: by its mark, else UTF-8 where all of it is, else Windows-1252.
 
     Latin-1 files of today are Windows-1252; the five bytes that it leaves out make it Latin-1.
@@ -150,7 +156,7 @@ def _encoding(path: str, *, packed: bool) -> tuple[str, int]:
     latin = False
     found = ""
     size = 0
-    with _opened(path, packed=packed) as file:
+    with _opened(path, packed=packed, most=most) as file:
         while piece := file.read(_PIECE):
             if size == 0:
                 found = _by_start(piece)

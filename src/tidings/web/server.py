@@ -28,8 +28,9 @@ HEAD_MAX: Final = 32_768
 URL_MAX: Final = 8_192
 # From the connection or the first byte of a request to the end of its head. A head is one packet or two.
 HEAD_SECONDS: Final = 10.0
-# From the head to the end of the body: 1 MiB in 30 s is 35 KB/s, slower than any client in use.
+# From the head to the end of the body, and again for each further 1 MiB: 35 KB/s is slower than any client.
 BODY_SECONDS: Final = 30.0
+BODY_STEP: Final = 1_048_576
 # Requests that may wait for the one before them. uvicorn queues without end: 180 MB of pipelined requests
 # on one connection took 21 GB. No client in use pipelines at all; load generators send 16.
 PIPELINE_MAX: Final = 100
@@ -86,15 +87,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.access_log = False
         self._phase = _IDLE
         # Bytes of the unfinished head in chunks before the current one, or _BEGUN; the current chunk.
-        self._head_bytes = _BEGUN
-        self._chunk = 0
+        self._head_bytes, self._chunk = _BEGUN, 0
         # Requests handed to the application, or queued for it, whose answer is not complete.
         self._unanswered = 0
         # Bytes since the last byte of the body: chunk extensions and trailers, which the parser hoards.
         self._hidden = 0
-        self._drained = 0
-        self._verdict = 400
-        self._refused = 0
+        # Bytes of the body since its clock was set, and of what is dropped.
+        self._came = self._drained = 0
+        self._verdict, self._refused = 400, 0
         self._refusal_due = False
         self._began = 0.0
         # One clock at a time: for the head, the body, the drain, or for the end after a refusal.
@@ -223,10 +223,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
             # A body that began in this chunk has -1 before.
             self._hidden = 0 if len(self.cycle.body) != body_before else self._hidden + size
+            self._came += size
             if self._hidden > HEAD_MAX:
                 self._refuse(431)
             elif self._clock is None:
-                self._began = perf_counter()
+                self._came, self._began = 0, perf_counter()
                 self._clock = self.loop.call_later(self.body_seconds, self._body_is_late)
             return
         if self._phase == _HEAD:
@@ -279,9 +280,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._clock = None
         if self.transport.is_closing():
             return
-        if self.pipeline:
-            # It waits behind another request, and reading may be paused: the caller is not to blame.
-            self._clock = self.loop.call_later(self.body_seconds, self._body_is_late)
+        if self.pipeline or self.flow.read_paused or self._came >= BODY_STEP:
+            # It waits behind another request, or for us to take what came: the caller is not to blame.
+            self._came, self._clock = 0, self.loop.call_later(self.body_seconds, self._body_is_late)
         else:
             self._refuse(408)
 
@@ -372,8 +373,7 @@ def config(
     if descriptors == resource.RLIM_INFINITY:
         descriptors = connections_max + DESCRIPTORS_KEPT
 
-    class Protocol(BoundedHttpProtocol):
-        pass
+    class Protocol(BoundedHttpProtocol): ...
 
     Protocol.head_seconds = head_seconds
     Protocol.body_seconds = body_seconds

@@ -9,10 +9,13 @@ a run does and its end are one transaction; rules start one another at most `DEP
 from tidings.core.automations.actions import KINDS as ACTIONS
 from tidings.core.automations.actions import OCCASION, Shape, Step
 from tidings.core.automations.actions import words as action_words
-from tidings.core.automations.checking import checked
-from tidings.core.automations.conditions import Checked
+from tidings.core.automations.chains import Chain, chain
+from tidings.core.automations.checking import checked, checked_action, checked_condition, checked_trigger
+from tidings.core.automations.conditions import HOWS, Checked
+from tidings.core.automations.conditions import KINDS as CONDITIONS
 from tidings.core.automations.conditions import words as condition_words
 from tidings.core.automations.definitions import (
+    LISTED,
     RULES_MAX,
     all_rules,
     change,
@@ -20,6 +23,7 @@ from tidings.core.automations.definitions import (
     delete,
     email_of,
     find,
+    listed,
     name_key,
     show,
     switch,
@@ -27,12 +31,15 @@ from tidings.core.automations.definitions import (
 )
 from tidings.core.automations.parts import Action, Condition, Rule, Shown, Trigger, Wish
 from tidings.core.automations.rows import (
+    LATELY,
     PAGE,
     Due,
     Run,
     counts,
     due,
     fold,
+    lately,
+    latest,
     page,
     put_off,
 )
@@ -44,12 +51,17 @@ from tidings.core.automations.words import trigger_words
 __all__ = [
     "ACTIONS",
     "CHAINED_MOST",
+    "CONDITIONS",
     "DEPTH_MAX",
+    "HOWS",
+    "LATELY",
+    "LISTED",
     "OCCASION",
     "PAGE",
     "RULES_MAX",
     "TRIGGERS",
     "Action",
+    "Chain",
     "Checked",
     "Condition",
     "Due",
@@ -63,8 +75,12 @@ __all__ = [
     "Would",
     "action_words",
     "all_rules",
+    "chain",
     "change",
     "checked",
+    "checked_action",
+    "checked_condition",
+    "checked_trigger",
     "condition_words",
     "counts",
     "create",
@@ -75,6 +91,9 @@ __all__ = [
     "fail",
     "find",
     "fold",
+    "lately",
+    "latest",
+    "listed",
     "name_key",
     "normal_url",
     "page",

@@ -37,8 +37,8 @@ def checked(rx: Rx, wish: Wish) -> Wish:
         raise Invalid("Actions", "are missing: a rule does at least one thing")
     if len(wish.actions) > ACTIONS_MAX:
         raise Invalid("Actions", f"are too many (maximum is {ACTIONS_MAX})")
-    conditions = tuple(_condition(rx, one) for one in wish.conditions)
-    actions = tuple(_action(rx, one) for one in wish.actions)
+    conditions = tuple(checked_condition(rx, one) for one in wish.conditions)
+    actions = tuple(checked_action(rx, one) for one in wish.actions)
     kinds = Counter(one.kind for one in actions)
     for kind in ONCE:
         if kinds[kind] > 1:
@@ -46,10 +46,11 @@ def checked(rx: Rx, wish: Wish) -> Wish:
     urls = Counter(one.value for one in actions if one.kind == "post")
     if urls and max(urls.values()) > 1:
         raise Invalid("Actions", "may post to one address once")
-    return Wish(name, _trigger(rx, wish.trigger), conditions, actions)
+    return Wish(name, checked_trigger(rx, wish.trigger), conditions, actions)
 
 
-def _trigger(rx: Rx, given: Trigger) -> Trigger:
+def checked_trigger(rx: Rx, given: Trigger) -> Trigger:
+    """Return a trigger as it is kept; raise Invalid or NotFound."""
     need = NEEDS.get(given.kind)
     if need is None:
         raise Invalid("Trigger", f"must be one of: {', '.join(NEEDS)}")
@@ -79,7 +80,8 @@ def _trigger(rx: Rx, given: Trigger) -> Trigger:
     return Trigger(given.kind)
 
 
-def _condition(rx: Rx, given: Condition) -> Condition:
+def checked_condition(rx: Rx, given: Condition) -> Condition:
+    """Return a condition as it is kept; raise Invalid or NotFound."""
     kind, no = given.kind, given.negated
     if kind not in KINDS:
         raise Invalid("Condition", f"must be one of: {', '.join(KINDS)}")
@@ -103,7 +105,8 @@ def _condition(rx: Rx, given: Condition) -> Condition:
     return Condition(kind, given.ref_id, value, given.how, no)
 
 
-def _action(rx: Rx, given: Action) -> Action:
+def checked_action(rx: Rx, given: Action) -> Action:
+    """Return an action as it is kept; raise Invalid or NotFound."""
     need = ACTIONS.get(given.kind)
     if need is None:
         raise Invalid("Action", f"must be one of: {', '.join(ACTIONS)}")

@@ -11,11 +11,13 @@ import msgspec
 from tidings.core import events, webhooks
 from tidings.core.automations import checking, triggers
 from tidings.core.automations.parts import Action, Condition, Rule, Shown, Trigger, Wish
-from tidings.errors import Invalid, NotFound
+from tidings.errors import Conflict, Invalid, NotFound
 from tidings.store.tx import Rx, Tx
 
 # The triggers of an account are held in memory, and matched with each of its events.
 RULES_MAX = 1_000
+# Rules of one page of a list: each may have a megabyte of HTML.
+LISTED = 50
 
 _COLUMNS = "id, name, trigger, trigger_id, trigger_value, conditions, actions, enabled_at"
 _SHOWN = ", ran, last_ran_at, problem, created_at, updated_at"
@@ -66,10 +68,15 @@ def create(tx: Tx, wish: Wish, *, enabled: bool = True, given_id: int | None = N
     return _load(tx, row[0])
 
 
-def change(tx: Tx, rule_id: int, wish: Wish) -> Rule:
-    """Make another rule of one; with another trigger it knows only what happens from now on."""
+def change(tx: Tx, rule_id: int, wish: Wish, *, seen_at: int | None = None) -> Rule:
+    """Make another rule of one; with another trigger it knows only what happens from now on.
+
+    `seen_at` is the `updated_at` that was seen: raises Conflict where somebody has changed the rule since.
+    """
     wish = checking.checked(tx, wish)
     held = _locked(tx, rule_id)
+    if seen_at is not None and show(tx, rule_id).updated_at != seen_at:
+        raise Conflict("somebody else has changed this rule since you opened it")
     names = _columns_of(tx, wish)
     taken = tx.one(
         "SELECT id FROM rules WHERE account_id = :account_id AND name_key = :name_key AND id <> :id",
@@ -150,6 +157,18 @@ def all_rules(rx: Rx) -> list[Shown]:
     rows = rx.all(
         f"SELECT {_COLUMNS}{_SHOWN} FROM rules WHERE account_id = :account_id ORDER BY name_key, id",  # noqa: S608
         account_id=rx.account_id,
+    )
+    return [Shown(_rule(row[:8]), *row[8:]) for row in rows]
+
+
+def listed(rx: Rx, number: int = 1) -> list[Shown]:
+    """Return one page of the account's rules, by name."""
+    rows = rx.all(
+        f"SELECT {_COLUMNS}{_SHOWN} FROM rules WHERE account_id = :account_id"  # noqa: S608 (our columns)
+        " ORDER BY name_key LIMIT :limit OFFSET :skip",
+        account_id=rx.account_id,
+        limit=LISTED,
+        skip=(number - 1) * LISTED,
     )
     return [Shown(_rule(row[:8]), *row[8:]) for row in rows]
 

@@ -4,7 +4,7 @@ An occasion is `event:{id}`, `date:{rule}:{yyyy-mm-dd}` or `quiet:{rule}:{ms of 
 life}`; the same one a second time changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -14,6 +14,8 @@ from tidings.store.tx import Collected, Rx, Tx
 # Accounts that are looked at in one round.
 ACCOUNTS_MOST = 1_000
 PAGE = 50
+# Runs whose ends are counted for a page: some 10 ms, whatever a rule has done.
+LATELY = 10_000
 SAID_MAX = 2_000
 QUIET = "quiet:"
 
@@ -161,6 +163,35 @@ def counts(rx: Rx, rule_id: int) -> Mapping[str, int]:
             rule_id=rule_id,
         )
     )
+
+
+def lately(rx: Rx, rule_id: int) -> Mapping[str, int]:
+    """Return how many of a rule's newest `LATELY` runs are in each state."""
+    return dict(
+        rx.all(
+            "SELECT state, COUNT(*) FROM (SELECT state FROM rule_runs WHERE account_id = :account_id"
+            " AND rule_id = :rule_id ORDER BY id DESC LIMIT :most) AS newest GROUP BY state ORDER BY state",
+            account_id=rx.account_id,
+            rule_id=rule_id,
+            most=LATELY,
+        )
+    )
+
+
+def latest(rx: Rx, rule_ids: Sequence[int]) -> dict[int, Run]:
+    """Return the newest run of each of these rules, 50 at most; one look at an index for each."""
+    if not rule_ids:
+        return {}
+    names = {f"id{at}": one for at, one in enumerate(([*rule_ids] + [rule_ids[-1]] * PAGE)[:PAGE])}
+    found = rx.all(
+        f"SELECT {_COLUMNS} FROM rule_runs WHERE account_id = :account_id AND id IN ("  # noqa: S608 (our names)
+        "SELECT (SELECT run.id FROM rule_runs AS run WHERE run.account_id = rules.account_id"
+        " AND run.rule_id = rules.id ORDER BY run.id DESC LIMIT 1) FROM rules"
+        f" WHERE rules.account_id = :account_id AND rules.id IN ({', '.join(':' + name for name in names)}))",
+        account_id=rx.account_id,
+        **names,
+    )
+    return {row[1]: Run(*row) for row in found}
 
 
 def page(rx: Rx, rule_id: int, *, before: int | None = None, limit: int = PAGE) -> list[Run]:

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import msgspec
 
+from tidings.core.broadcasts import PAGE
 from tidings.core.broadcasts.course import Part
 from tidings.store.tx import Rx
 
@@ -14,6 +15,51 @@ class InOutbox(msgspec.Struct, frozen=True):
 
     mails: int
     broadcasts: int
+
+
+class UnderWay(msgspec.Struct, frozen=True):
+    """A broadcast that is being sent, or is held up before; times in epoch ms."""
+
+    id: int
+    subject: str | None
+    status: str
+    recipients: int
+    settled: int
+    paused_at: int | None
+    paused_why: str | None
+    cancelled_at: int | None
+
+
+# Broadcasts of one kind that a page tells of.
+UNDER_WAY_MOST = 10
+_UNDER_WAY = tuple(
+    f"SELECT {', '.join(UnderWay.__struct_fields__)} FROM broadcasts WHERE account_id = :account_id"  # noqa: S608
+    f" AND {which} ORDER BY id DESC LIMIT :most"
+    for which in ("status = 'sending'", "status = 'scheduled' AND paused_at IS NOT NULL")
+)
+
+
+def subjects(rx: Rx, ids: list[int]) -> dict[int, str]:
+    """Return the subjects of these broadcasts, a page of them; blank where there is none yet."""
+    if not ids:
+        return {}
+    names = {f"id{at}": one for at, one in enumerate((ids + ids[-1:] * PAGE)[:PAGE])}
+    rows = rx.all(
+        "SELECT id, subject FROM broadcasts WHERE account_id = :account_id"  # noqa: S608 (our names)
+        f" AND id IN ({', '.join(':' + name for name in names)})",
+        account_id=rx.account_id,
+        **names,
+    )
+    return {row[0]: row[1] or "" for row in rows}
+
+
+def under_way(rx: Rx) -> list[UnderWay]:
+    """Return what is being sent, and what is paused before it has begun; the newest of each."""
+    return [
+        UnderWay(*row)
+        for sql in _UNDER_WAY
+        for row in rx.all(sql, account_id=rx.account_id, most=UNDER_WAY_MOST)
+    ]
 
 
 def parts(rx: Rx, broadcast_id: int) -> list[Part]:

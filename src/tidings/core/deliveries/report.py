@@ -111,18 +111,18 @@ def attempts_of_many(rx: Rx, delivery_ids: list[int]) -> dict[int, list[Attempt]
     return found
 
 
-def occasions(rx: Rx, ids: list[int]) -> dict[int, str]:
-    """Return why these deliveries were made, a page of them; who is folded away is left out."""
+def origins(rx: Rx, ids: list[int]) -> dict[int, tuple[str, int]]:
+    """Return why and for whom these deliveries were made, a page of them; who is folded away is left out."""
     if not ids:
         return {}
     names = {f"id{at}": one for at, one in enumerate((ids + ids[-1:] * PAGE)[:PAGE])}
     rows = rx.all(
-        "SELECT id, occasion FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our names)
+        "SELECT id, occasion, subscriber_id FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our names)
         f" AND id IN ({', '.join(':' + name for name in names)})",
         account_id=rx.account_id,
         **names,
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 def soft_refusals(rx: Rx, subscriber_id: int, since_at: int, *, besides: int) -> tuple[int, int]:

@@ -76,6 +76,7 @@ class Settled(msgspec.Struct, frozen=True):
     kept: bool = False
     # It had come to this end before and has not any more.
     undone: bool = False
+    occasion: str = ""
 
 
 def hand(tx: Tx, claimed: list[Delivery], *, wanted: str) -> tuple[list[Delivery], list[Settled]]:
@@ -150,7 +151,9 @@ def _settle_some(tx: Tx, some: list[Outcome]) -> list[Settled]:
         if late:
             settled += _call_off(tx, one) if one.state == "sent" else []
         elif one.state in FINAL:
-            settled.append(Settled(account_id, delivery.broadcast_id, one.state, one.kept))
+            settled.append(
+                Settled(account_id, delivery.broadcast_id, one.state, one.kept, occasion=delivery.occasion)
+            )
     return settled
 
 
@@ -197,7 +200,7 @@ def _call_off(tx: Tx, one: Outcome) -> list[Settled]:
         account_id=own.account_id,
         id=own.id,
     )
-    settled = [Settled(own.account_id, own.broadcast_id, "sent", one.kept)]
+    settled = [Settled(own.account_id, own.broadcast_id, "sent", one.kept, occasion=own.occasion)]
     if row[0] in FINAL:
         settled.append(Settled(own.account_id, own.broadcast_id, row[0], undone=True))
     return settled

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tidings.core import subscribers
-from tidings.core.history import exporting, sources, words
+from tidings.core.history import batches, exporting, sources, words
 from tidings.core.history.exporting import PARTS, export_slice, person
 from tidings.core.history.sources import Cursor, Found
 from tidings.core.history.words import Moment
@@ -44,7 +44,7 @@ def page(rx: Rx, subscriber_id: int, *, before: Cursor | None = None, limit: int
     found = list(_newest(rx, subscriber_id, before, most + 1))
     shown = found[:most]
     # What is one mail or one purchase says more than its row does: asked for what is shown only.
-    names = words.Names(rx)
+    names = words.Names(rx, batches.ask(rx, shown))
     moments = [names.moment(one) for one in shown]
     return Page(moments, shown[-1].place if len(found) > most else None)
 

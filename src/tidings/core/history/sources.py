@@ -116,34 +116,3 @@ def newest(rx: Rx, source: Source, subscriber_id: int, before: Cursor | None, li
         limit=limit,
     )
     return [Found(Cursor(row[1], source.rank, row[0]), source.name, row[2:]) for row in rows]
-
-
-def products(rx: Rx, purchase_id: int) -> list[tuple[str, int]]:
-    """Return names and quantities of what was bought, at most twenty."""
-    rows = rx.all(
-        "SELECT name, quantity FROM purchase_products WHERE account_id = :account_id AND purchase_id = :id"
-        " ORDER BY position LIMIT 20",
-        account_id=rx.account_id,
-        id=purchase_id,
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
-def rule_name(rx: Rx, rule_id: int) -> str | None:
-    """Return what a rule is called; None for one that is gone."""
-    row = rx.one(
-        "SELECT name FROM rules WHERE account_id = :account_id AND id = :id",
-        account_id=rx.account_id,
-        id=rule_id,
-    )
-    return row[0] if row else None
-
-
-def webhook_target(rx: Rx, webhook_id: int) -> str | None:
-    """Return where a webhook posts; None for one that is gone."""
-    row = rx.one(
-        "SELECT target_url FROM webhooks WHERE account_id = :account_id AND id = :id",
-        account_id=rx.account_id,
-        id=webhook_id,
-    )
-    return row[0] if row else None

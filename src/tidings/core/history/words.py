@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from tidings.core import broadcasts, custom_fields, deliveries, forms, sequences, tags, tracking
+from tidings.core import custom_fields, forms, sequences, tags
 from tidings.core.events import Origin
-from tidings.core.history import sources
+from tidings.core.history import batches
+from tidings.core.history.batches import Batch
 from tidings.core.history.sources import Found
 from tidings.errors import NotFound
 from tidings.store.tx import Rx
@@ -55,11 +56,11 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Names:
-    """Makes sentences of rows; what things are called is asked once for each."""
+    """Makes sentences of rows; what they name was asked for before, in one batch."""
 
-    def __init__(self, rx: Rx) -> None:
+    def __init__(self, rx: Rx, batch: Batch) -> None:
         self._rx = rx
-        self._known: dict[tuple[str, int], str] = {}
+        self._batch = batch
         self._make: dict[str, Callable[[Found], Moment]] = {
             "event": self._event,
             "mail": self._mail,
@@ -96,23 +97,25 @@ class Names:
         detail = [f"mail {found.place.id}, {state}"]
         if reply:
             detail.append(reply)
-        if attempts > 1 or state not in ("sent", "queued", "claimed", "handed"):
-            tries = deliveries.attempts_of(self._rx, found.place.id)
+        if batches.told(state, attempts):
+            tries = self._batch.tries.get(found.place.id, [])
             detail += [f"try {one.n}: {one.state}, {one.reply}" for one in tries]
-        return Moment(found.place.at, "mail", self._occasion(occasion), "; ".join(detail), "")
+        return Moment(found.place.at, "mail", self.occasion(occasion), "; ".join(detail), "")
 
     def _hit(self, found: Found) -> Moment:
         delivery_id, link_id, machine, agent, address = found.row
-        link = tracking.link(self._rx, link_id) if link_id is not None else None
-        kind = "open" if link_id is None else "click"
-        title = "opened a mail" if link is None else f"clicked {link.url or 'a link that no person sees'}"
+        kind, title = "open", "opened a mail"
+        if link_id is not None:
+            url = self._batch.names.get(("link", link_id))
+            kind, title = "click", f"clicked {url or 'a link that no person sees'}"
         detail = [f"mail {delivery_id}", f"from {address}" if address else "", agent]
         who = f"a machine ({machine})" if machine else ""
         return Moment(found.place.at, kind, title, ", ".join(one for one in detail if one), who)
 
     def _purchase(self, found: Found) -> Moment:
         transaction_id, status, currency, total, integration = found.row
-        bought = [f"{quantity} × {name}" for name, quantity in sources.products(self._rx, found.place.id)]
+        lines = self._batch.products.get(found.place.id, [])[: batches.PRODUCTS_MAX]
+        bought = [f"{quantity} × {name}" for name, quantity in lines]
         title = f"bought for {total} {currency}"
         detail = ", ".join([f"transaction {transaction_id}", status, *bought])
         return Moment(found.place.at, "purchase", title, detail, integration or "")
@@ -142,26 +145,19 @@ class Names:
             return f"{origin.source}{name}"
         return _DOORS.get(origin.door, origin.door)
 
-    def _occasion(self, occasion: str) -> str:
-        kind, _, rest = occasion.partition(":")
-        ref = rest.partition(":")[0]
-        number = int(ref) if ref.isdecimal() else 0
-        match kind:
-            case "confirm":
-                return "mail that asks for a confirmation"
-            case "broadcast":
-                return f"broadcast {self._name('broadcast', number)}"
-            case "sequence-email":
-                return f"email of a sequence: {self._name('email', number)}"
-            case "rule-email":
-                return f"email of the rule {self._name('rule', number)}"
-        return f"mail: {occasion}"
+    def occasion(self, occasion: str) -> str:
+        """Say which mail it is."""
+        named = batches.of_occasion(occasion)
+        if named is None:
+            asks = occasion.startswith("confirm:")
+            return "mail that asks for a confirmation" if asks else f"mail: {occasion}"
+        said = {"broadcast": "broadcast", "email": "email of a sequence:", "rule": "email of the rule"}
+        return f"{said[named[0]]} {self._name(*named)}"
 
     def _name(self, kind: str, ref_id: int) -> str:
-        known = self._known.get((kind, ref_id))
-        if known is None:
-            known = self._known[kind, ref_id] = _look(self._rx, kind, ref_id) or f"{ref_id} (gone)"
-        return known
+        look = _LOOK.get(kind)
+        name = _look(self._rx, look, ref_id) if look else self._batch.names.get((kind, ref_id))
+        return name or f"{ref_id} (gone)"
 
 
 def _tag(rx: Rx, tag_id: int) -> str | None:
@@ -169,21 +165,18 @@ def _tag(rx: Rx, tag_id: int) -> str | None:
     return tag.name if tag else None
 
 
+# What is in memory.
 _LOOK: dict[str, Callable[[Rx, int], str | None]] = {
     "form": lambda rx, ref_id: forms.find(rx, ref_id).name,
     "sequence": lambda rx, ref_id: sequences.find(rx, ref_id).name,
     "tag": _tag,
     "field": lambda rx, ref_id: custom_fields.find(rx, ref_id).label,
-    "broadcast": lambda rx, ref_id: broadcasts.find(rx, ref_id).subject,
-    "email": lambda rx, ref_id: sequences.email(rx, ref_id).subject,
-    "webhook": sources.webhook_target,
-    "rule": sources.rule_name,
 }
 
 
-def _look(rx: Rx, kind: str, ref_id: int) -> str | None:
+def _look(rx: Rx, look: Callable[[Rx, int], str | None], ref_id: int) -> str | None:
     """Return what a thing is called; None for one that is gone."""
     try:
-        return _LOOK[kind](rx, ref_id)
+        return look(rx, ref_id)
     except NotFound:
         return None

@@ -12,6 +12,7 @@ from tidings.core import custom_fields
 from tidings.core.importing import known, newcomers
 from tidings.core.importing.newcomers import Told
 from tidings.core.importing.rows import SLICE, Incoming, Slice, Taken, Tally, next_state
+from tidings.core.importing.wishes import Wishes
 from tidings.errors import Conflict, NotFound
 from tidings.store.tx import Row, Rx, Tx
 
@@ -22,6 +23,7 @@ __all__ = [
     "Slice",
     "Taken",
     "Tally",
+    "Wishes",
     "begin",
     "find",
     "finish",

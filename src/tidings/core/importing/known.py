@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tidings.core import counters, entries, subscribers, subscriptions, suppressions
+from tidings.core import counters, entries, search, subscribers, subscriptions, suppressions
 from tidings.core.importing import newcomers
 from tidings.core.importing.newcomers import Told
 from tidings.core.importing.rows import CHANGES_MAX, Incoming, Slice, Tally, next_state
@@ -126,6 +126,8 @@ def _say(tx: Tx, one: Known, state: str) -> bool:
     fields = {**one.fields, **one.said.fields}
     if name == one.first_name and fields == one.fields:
         return False
+    if name != one.first_name:
+        search.note(tx, one.id, one.email, one.first_name)
     row = tx.one(
         "SELECT updated_at FROM subscribers WHERE account_id = :account_id AND id = :id {for_update}",
         account_id=tx.account_id,

@@ -13,6 +13,8 @@ from tidings.store.tx import Tx
 
 # Notices of one slice of a range.
 SLICE = 500
+# By so much the order of ids and the order of times may differ: several processes give out ids.
+APART_MS = 10 * 60_000
 
 _AGAIN = "UPDATE notices SET state = 'queued', attempts = 0, due_at = :now, settled_at = NULL"
 
@@ -53,6 +55,7 @@ def replay_range(
     What still waits is left as it is; with `failed`, what was told too. Go on after `last_id`.
     """
     _enabled(tx, webhook_id)
+    after_id = max(after_id, _before(tx, since))
     rows = tx.all(
         "SELECT id, created_at, state FROM notices WHERE account_id = :account_id"
         " AND webhook_id = :webhook_id AND id > :after_id ORDER BY id LIMIT :limit",
@@ -74,7 +77,17 @@ def replay_range(
     )
     if n:
         tx.wake()
-    return Replayed(n, rows[-1][0] if len(rows) == SLICE else None)
+    goes_on = len(rows) == SLICE and rows[0][1] < until + APART_MS
+    return Replayed(n, rows[-1][0] if goes_on else None)
+
+
+def _before(tx: Tx, since: int) -> int:
+    """Return an id before every notice that was made from `since` on: one look at an index."""
+    row = tx.one(
+        "SELECT id FROM notices WHERE created_at >= :since ORDER BY created_at, id LIMIT 1",
+        since=since - APART_MS,
+    )
+    return int(row[0]) - 1 if row else 2**62
 
 
 def test(tx: Tx, webhook_id: int, shape: Shape) -> int:

@@ -5,6 +5,8 @@ import msgspec
 from tidings.store.tx import Rx, Tx
 
 PAGE = 50
+# Tries among which the failed ones are looked for: some 20 ms, whatever a webhook has been told.
+LATELY = 10_000
 KEEP_MS = 30 * 24 * 3_600_000
 # Rows of one slice of forgetting: a few ms of SQLite's write lock.
 SLICE = 1_000
@@ -16,7 +18,13 @@ _ATTEMPT = "a.id, a.notice_id, a.n, a.at, a.took_ms, a.status, a.error, a.answer
 _JOINED = (
     "FROM notice_attempts AS a LEFT JOIN notices AS n ON n.account_id = a.account_id AND n.id = a.notice_id"
 )
-_FAILED = "(a.status IS NULL OR a.status NOT BETWEEN 200 AND 299)"
+_FAILED_LOG = (
+    f"SELECT {_ATTEMPT} {_JOINED} WHERE a.account_id = :account_id AND a.id IN (SELECT id FROM"  # noqa: S608 (ours)
+    " (SELECT id, status FROM notice_attempts WHERE account_id = :account_id AND webhook_id = :webhook_id"
+    " AND id < :before_id ORDER BY id DESC LIMIT :lately) AS newest"
+    " WHERE status IS NULL OR status NOT BETWEEN 200 AND 299 ORDER BY id DESC LIMIT :limit)"
+    " ORDER BY a.id DESC"
+)
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -56,16 +64,24 @@ class Attempt(msgspec.Struct, frozen=True):
 def log(
     rx: Rx, webhook_id: int, *, before_id: int | None = None, failed: bool = False, limit: int = PAGE
 ) -> list[Attempt]:
-    """Return a webhook's tries, newest first; `before_id` is the last id of the page before."""
-    only = f" AND {_FAILED}" if failed else ""
-    rows = rx.all(
-        f"SELECT {_ATTEMPT} {_JOINED} WHERE a.account_id = :account_id AND a.webhook_id = :webhook_id"
-        f" AND a.id < :before_id{only} ORDER BY a.id DESC LIMIT :limit",
-        account_id=rx.account_id,
-        webhook_id=webhook_id,
-        before_id=_END if before_id is None else before_id,
-        limit=limit,
-    )
+    """Return a webhook's tries, newest first; `before_id` is the last id of the page before.
+
+    With `failed` only what failed, and of each page at most so many as `LATELY` tries hold.
+    """
+    names = {
+        "account_id": rx.account_id,
+        "webhook_id": webhook_id,
+        "before_id": _END if before_id is None else before_id,
+        "limit": limit,
+    }
+    if failed:
+        rows = rx.all(_FAILED_LOG, lately=LATELY, **names)
+    else:
+        rows = rx.all(
+            f"SELECT {_ATTEMPT} {_JOINED} WHERE a.account_id = :account_id AND a.webhook_id = :webhook_id"
+            " AND a.id < :before_id ORDER BY a.id DESC LIMIT :limit",
+            **names,
+        )
     return [Attempt(*row) for row in rows]
 
 

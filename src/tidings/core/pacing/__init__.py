@@ -8,7 +8,7 @@ no row and costs nothing.
 
 from tidings.core.pacing.blame import Felt, blame
 from tidings.core.pacing.forecast import Finishing, finishing
-from tidings.core.pacing.paces import Allowed, Limits, allow, limits_of, spend
+from tidings.core.pacing.paces import Allowed, Limits, Pace, allow, limits_of, look, spend
 from tidings.core.pacing.rests import Rest, learn, put_off, resting, sweep
 
 __all__ = [
@@ -16,12 +16,14 @@ __all__ = [
     "Felt",
     "Finishing",
     "Limits",
+    "Pace",
     "Rest",
     "allow",
     "blame",
     "finishing",
     "learn",
     "limits_of",
+    "look",
     "put_off",
     "resting",
     "spend",

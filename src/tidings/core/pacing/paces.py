@@ -57,6 +57,10 @@ class Pace(msgspec.Struct):
     awaited_at: int
     windows: Windows
 
+    def measured(self) -> float:
+        """Return how many mails a second were given in the last ten seconds, of a pace that was looked at."""
+        return self.windows[MEASURED].taken * 1_000 / counted.MEASURED_MS
+
 
 class Allowed(msgspec.Struct):
     """What may be claimed now, and after how long to ask again if that is nothing."""

@@ -1,10 +1,10 @@
 """Sequences: emails in order to each who joins.
 
-Owns `sequences`, `sequence_emails` and `sequence_exclusions`. `definitions` is what a
-sequence is, `words` its emails as they are read, `editing` how they are written, `order`
-the arithmetic of their ranks. Who is inside is known to `core/entries`, and moved on by
-`core/advance`. Invariant: an email's id and what its row says of the past outlive every
-edit.
+Owns `sequences`, `sequence_emails`, `sequence_exclusions` and `sequence_numbers`.
+`definitions` is what a sequence is, `words` its emails as they are read, `editing` how they
+are written, `order` the arithmetic of their ranks, `numbers` what became of them. Who is
+inside is known to `core/entries`, and moved on by `core/advance`. Invariant: an email's id
+and what its row says of the past outlive every edit.
 """
 
 from tidings.core.sequences.definitions import (
@@ -17,6 +17,7 @@ from tidings.core.sequences.definitions import (
     exclusions,
     find,
     next_to_replan,
+    passing_over,
     repeats,
     replan,
     replanned,
@@ -36,7 +37,18 @@ from tidings.core.sequences.editing import (
     unpublish,
 )
 from tidings.core.sequences.public import public_names, set_public
-from tidings.core.sequences.words import SequenceEmail, Step, Words, email, emails, emails_by_id, steps
+from tidings.core.sequences.words import (
+    SequenceEmail,
+    Step,
+    Words,
+    Written,
+    email,
+    emails,
+    emails_by_id,
+    of_emails,
+    steps,
+    written,
+)
 
 __all__ = [
     "ZONES",
@@ -45,6 +57,7 @@ __all__ = [
     "SequenceEmail",
     "Step",
     "Words",
+    "Written",
     "add_email",
     "all_sequences",
     "any_to_replan",
@@ -57,6 +70,8 @@ __all__ = [
     "find",
     "move_email",
     "next_to_replan",
+    "of_emails",
+    "passing_over",
     "public_names",
     "publish",
     "remove_email",
@@ -72,4 +87,5 @@ __all__ = [
     "taken",
     "unpublish",
     "update",
+    "written",
 ]

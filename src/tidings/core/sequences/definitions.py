@@ -126,6 +126,18 @@ def exclusions(rx: Rx, sequence_id: int) -> Exclusions:
     return rx.remember(_load_exclusions, sequence_id)
 
 
+def passing_over(rx: Rx, tag_id: int) -> dict[int, str]:
+    """Return the sequences that pass over whoever has a tag: their names by id."""
+    rows = rx.all(
+        "SELECT DISTINCT sequence_id FROM sequence_exclusions WHERE account_id = :account_id"
+        " AND tag_id = :tag_id",
+        account_id=rx.account_id,
+        tag_id=tag_id,
+    )
+    known = all_sequences(rx)
+    return {row[0]: known[row[0]].name for row in sorted(rows) if row[0] in known}
+
+
 def set_exclusions(tx: Tx, sequence_id: int, wanted: Exclusions) -> None:
     """Let a sequence pass over whoever has one of these tags or forms; raise NotFound for an unknown one."""
     find(tx, sequence_id)

@@ -10,7 +10,7 @@ from tidings.core import entries
 from tidings.core.sequences import definitions, order
 from tidings.core.sequences.words import SequenceEmail, emails_by_id
 from tidings.core.slots import DAY_MS
-from tidings.errors import Invalid, NotFound
+from tidings.errors import Conflict, Invalid, NotFound
 from tidings.store.tx import Rx, Tx
 
 # A year of weekly emails ten times over; a reader's list of what they had stays small.
@@ -34,9 +34,17 @@ def add_email(tx: Tx, sequence_id: int, email: SequenceEmail, *, rank: int | Non
     return made
 
 
-def change_email(tx: Tx, email_id: int, email: SequenceEmail) -> None:
-    """Give an email other words, another delay or other days; who had it keeps what they had."""
+def change_email(tx: Tx, email_id: int, email: SequenceEmail, *, version: int | None = None) -> None:
+    """Give an email other words, another delay or other days; who had it keeps what they had.
+
+    With `version` only the email as it was read with that version: raises Conflict when somebody has
+    changed it since.
+    """
     sequence_id = _sequence_of(tx, email_id)
+    # Nobody else edits the sequence between this look and the write.
+    definitions.lock(tx, sequence_id)
+    if version is not None and version != _version_of(tx, email_id):
+        raise Conflict("somebody else has changed this email since you opened it")
     _write(tx, email_id, _cleaned(email))
     definitions.replan(tx, sequence_id)
 
@@ -198,6 +206,7 @@ def _write(tx: Tx, email_id: int, email: SequenceEmail) -> None:
     tx.run(
         "UPDATE sequence_emails SET subject = :subject, html = :html, delay_ms = :delay_ms, text = :text,"
         " preheader = :preheader, weekdays = :weekdays, hour = :hour, updated_at = :now,"
+        " version = version + 1,"
         " published_at = CASE WHEN CAST(:published_at AS BIGINT) IS NULL THEN NULL"
         " ELSE COALESCE(published_at, CAST(:published_at AS BIGINT)) END"
         " WHERE account_id = :account_id AND id = :id",
@@ -235,7 +244,7 @@ def _set_position(tx: Tx, email_id: int, position: int) -> None:
 def _set_published(tx: Tx, email_id: int, at: int | None) -> None:
     sequence_id = _sequence_of(tx, email_id)
     tx.run(
-        "UPDATE sequence_emails SET published_at = :at, updated_at = :now"
+        "UPDATE sequence_emails SET published_at = :at, updated_at = :now, version = version + 1"
         " WHERE account_id = :account_id AND id = :id",
         at=at,
         now=tx.now,
@@ -253,6 +262,16 @@ def _remove(tx: Tx, email_id: int) -> None:
         account_id=tx.account_id,
         id=email_id,
     )
+
+
+def _version_of(rx: Rx, email_id: int) -> int:
+    row = rx.one(
+        "SELECT version FROM sequence_emails WHERE account_id = :account_id AND id = :id",
+        account_id=rx.account_id,
+        id=email_id,
+    )
+    assert row is not None  # noqa: S101 (its sequence was found by it)
+    return int(row[0])
 
 
 def _sequence_of(rx: Rx, email_id: int) -> int:

@@ -7,6 +7,9 @@ from tidings.core.slots import ALL_DAYS, Slot
 from tidings.errors import NotFound
 from tidings.store.tx import Rx
 
+# Emails that are asked for at once.
+PAGE = 50
+
 
 class SequenceEmail(msgspec.Struct, frozen=True):
     """One email of a sequence; `delay_ms` counts from the one before.
@@ -23,6 +26,16 @@ class SequenceEmail(msgspec.Struct, frozen=True):
     published: bool = True
     weekdays: int = ALL_DAYS
     hour: int | None = None
+
+
+class Written(msgspec.Struct, frozen=True):
+    """One email as its owner edits it; `version` rises with each change of it."""
+
+    id: int
+    sequence_id: int
+    version: int
+    updated_at: int
+    email: SequenceEmail
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -66,6 +79,24 @@ def emails_by_id(rx: Rx, sequence_id: int) -> dict[int, SequenceEmail]:
     return found
 
 
+def written(rx: Rx, sequence_id: int, email_id: int) -> Written:
+    """Return one email of a sequence to edit; raise NotFound for none, and for a removed one."""
+    row = rx.one(
+        "SELECT id, sequence_id, version, updated_at, subject, html, delay_ms, text, preheader,"
+        " published_at, weekdays, hour FROM sequence_emails WHERE account_id = :account_id"
+        " AND sequence_id = :sequence_id AND id = :id AND removed_at IS NULL",
+        account_id=rx.account_id,
+        sequence_id=sequence_id,
+        id=email_id,
+    )
+    if row is None:
+        raise NotFound("sequence email")
+    subject, html, delay_ms, text, preheader, published_at, weekdays, hour = row[4:]
+    published = published_at is not None
+    one = SequenceEmail(subject, html, delay_ms, text, preheader, published, weekdays, hour)
+    return Written(row[0], row[1], row[2], row[3], one)
+
+
 def email(rx: Rx, email_id: int) -> Words:
     """Return one email's words, or raise NotFound; one that was removed may still be under way."""
     row = rx.one(
@@ -79,6 +110,20 @@ def email(rx: Rx, email_id: int) -> Words:
     if row is None:
         raise NotFound("sequence email")
     return Words(*row)
+
+
+def of_emails(rx: Rx, ids: list[int]) -> dict[int, int]:
+    """Return which sequence each of these emails, a page of them, belongs to; removed ones too."""
+    if not ids:
+        return {}
+    names = {f"id{at}": one for at, one in enumerate((ids + ids[-1:] * PAGE)[:PAGE])}
+    rows = rx.all(
+        "SELECT id, sequence_id FROM sequence_emails WHERE account_id = :account_id"  # noqa: S608 (our names)
+        f" AND id IN ({', '.join(':' + name for name in names)})",
+        account_id=rx.account_id,
+        **names,
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def steps(rx: Rx, sequence_id: int) -> list[Step]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tidings.core import counters, custom_fields, events, suppressions
+from tidings.core import counters, custom_fields, events, search, suppressions
 from tidings.core.events import Origin
 from tidings.errors import Invalid, NotFound, Unavailable
 from tidings.mail import address
@@ -18,8 +18,6 @@ from tidings.store.tx import Rx, Tx
 STATES = ("active", "inactive", "cancelled", "bounced", "complained")
 NAME_MAX = 255
 PAGE = 50
-# Rows of one slice of an erasure: some 20 ms of SQLite's write lock.
-ERASE_SLICE = 500
 
 # Where a change came from whose caller does not say.
 _COMMAND = Origin("command")
@@ -137,7 +135,7 @@ def meet(
         "key": person.address.key,
         "first_name": person.first_name,
         "state": state,
-        "fields": _pack(kept),
+        "fields": pack(kept),
         "now": tx.now,
         "active": tx.now if state == "active" else None,
     }
@@ -145,6 +143,8 @@ def meet(
     if row is not None:
         made = Subscriber(row[0], person.address.email, person.first_name, state, tx.now, _keyed(tx, kept))
         _count(tx, made.id, state, tx.now, tx.now, +1)
+        if given_id:
+            search.note(tx, made.id, "", None)
         if kept and "field_change" in events.listened(tx):
             _tell_fields(tx, made, kept, origin)
         return made, True
@@ -183,6 +183,7 @@ def update(
     parsed = person(email).address if email is not None else None
     values = custom_fields.clean_values(tx, fields)
     if parsed is not None and parsed.email != row[1]:
+        search.note(tx, subscriber_id, row[1], row[2])
         _readdress(tx, subscriber_id, parsed)
         row = (row[0], parsed.email, *row[2:])
         _touch(tx, row)
@@ -240,35 +241,6 @@ def recount(tx: Tx, who: Subscriber, old: str, times_before: tuple[int, int, int
         counters.count_by_day(tx, "subscribers.cancelled", tx.now, +1)
 
 
-def erase_field(tx: Tx, field_id: int, after_id: int) -> int | None:
-    """Remove a deleted field's values from the next slice of people.
-
-    Return the last id looked at, or None when there is nobody after it.
-    """
-    rows = tx.all(
-        "SELECT id, fields FROM subscribers WHERE account_id = :account_id AND id > :after_id"
-        " ORDER BY id LIMIT :limit",
-        account_id=tx.account_id,
-        after_id=after_id,
-        limit=ERASE_SLICE,
-    )
-    for row_id, _ in (row for row in rows if f'"{field_id}":' in row[1]):
-        current = tx.one(
-            "SELECT fields FROM subscribers WHERE account_id = :account_id AND id = :id {for_update}",
-            account_id=tx.account_id,
-            id=row_id,
-        )
-        values = _unpack(current[0]) if current else {}
-        if values.pop(str(field_id), None) is not None:
-            tx.run(
-                "UPDATE subscribers SET fields = :fields WHERE account_id = :account_id AND id = :id",
-                fields=_pack(values),
-                account_id=tx.account_id,
-                id=row_id,
-            )
-    return rows[-1][0] if len(rows) == ERASE_SLICE else None
-
-
 _INSERT_COLUMNS = (
     "account_id, email, email_key, first_name, state, fields, created_at, updated_at, activated_at"
 )
@@ -290,7 +262,7 @@ def _overwrite(
     tx: Tx, row: tuple[object, ...], name: str | None, values: dict[str, str | None], origin: Origin
 ) -> Subscriber:
     """Write a name and fields over what the row has, where they differ, and record each difference."""
-    stored = _unpack(row[5])
+    stored = unpack(row[5])
     merged = {**stored, **values}
     packed = {key: value for key, value in merged.items() if value is not None}
     first_name = name or row[2]
@@ -299,12 +271,14 @@ def _overwrite(
             "UPDATE subscribers SET first_name = :first_name, fields = :fields"
             " WHERE account_id = :account_id AND id = :id",
             first_name=first_name,
-            fields=_pack(packed),
+            fields=pack(packed),
             account_id=tx.account_id,
             id=row[0],
         )
         _touch(tx, row)
-    who = of_row(tx, (row[0], row[1], first_name, row[3], row[4], _pack(packed)))
+    if first_name != row[2]:
+        search.note(tx, row[0], row[1], row[2])  # type: ignore[arg-type]
+    who = of_row(tx, (row[0], row[1], first_name, row[3], row[4], pack(packed)))
     if first_name != row[2]:
         events.record(tx, "name_change", who, who.id, origin, value=who.first_name)
     if packed != stored:
@@ -362,7 +336,7 @@ def _count(tx: Tx, row_id: int, state: str, created_at: int, updated_at: int, n:
 def of_row(rx: Rx, row: tuple[object, ...]) -> Subscriber:
     """Return the person of a row: id, email, first_name, state, created_at, fields."""
     row_id, email, first_name, state, created_at, packed = row[:6]
-    return Subscriber(row_id, email, first_name, state, created_at, _keyed(rx, _unpack(packed)))  # type: ignore[arg-type]
+    return Subscriber(row_id, email, first_name, state, created_at, _keyed(rx, unpack(packed)))  # type: ignore[arg-type]
 
 
 def of_rows(rx: Rx, rows: list[tuple[object, ...]]) -> list[Subscriber]:
@@ -370,7 +344,7 @@ def of_rows(rx: Rx, rows: list[tuple[object, ...]]) -> list[Subscriber]:
     known = [(field.key, str(field.id)) for field in custom_fields.all_fields(rx)]
     people = []
     for row_id, email, first_name, state, created_at, packed in rows:
-        values = _unpack(packed)
+        values = unpack(packed)
         fields = {key: values.get(name) for key, name in known}
         people.append(Subscriber(row_id, email, first_name, state, created_at, fields))  # type: ignore[arg-type]
     return people
@@ -380,11 +354,13 @@ def _keyed(rx: Rx, values: Mapping[str, str | None]) -> dict[str, str | None]:
     return {field.key: values.get(str(field.id)) for field in custom_fields.all_fields(rx)}
 
 
-def _pack(values: Mapping[str, str | None]) -> str:
+def pack(values: Mapping[str, str | None]) -> str:
+    """Write a person's fields as their row keeps them, by the ids of the fields."""
     return msgspec.json.encode(values).decode() if values else "{}"
 
 
-def _unpack(packed: object) -> dict[str, str | None]:
+def unpack(packed: object) -> dict[str, str | None]:
+    """Read what `pack` wrote."""
     if packed == "{}":
         return {}
     assert isinstance(packed, str)  # noqa: S101 (a column of ours)

@@ -1,7 +1,11 @@
-"""Forgetting: a person's own row, emptied or gone, with every counter that it was in."""
+"""Forgetting: a person's own row, emptied or gone, with every counter that it was in; values of a field."""
 
 from tidings.core import counters
+from tidings.core.subscribers import pack, unpack
 from tidings.store.tx import Tx
+
+# Rows of one slice of an erasure: some 20 ms of SQLite's write lock.
+ERASE_SLICE = 500
 
 
 def forget(tx: Tx, subscriber_id: int) -> bool:
@@ -33,3 +37,32 @@ def hollow(tx: Tx, subscriber_id: int) -> None:
         account_id=tx.account_id,
         id=subscriber_id,
     )
+
+
+def erase_field(tx: Tx, field_id: int, after_id: int) -> int | None:
+    """Remove a deleted field's values from the next slice of people.
+
+    Return the last id looked at, or None when there is nobody after it.
+    """
+    rows = tx.all(
+        "SELECT id, fields FROM subscribers WHERE account_id = :account_id AND id > :after_id"
+        " ORDER BY id LIMIT :limit",
+        account_id=tx.account_id,
+        after_id=after_id,
+        limit=ERASE_SLICE,
+    )
+    for row_id, _ in (row for row in rows if f'"{field_id}":' in row[1]):
+        current = tx.one(
+            "SELECT fields FROM subscribers WHERE account_id = :account_id AND id = :id {for_update}",
+            account_id=tx.account_id,
+            id=row_id,
+        )
+        values = unpack(current[0]) if current else {}
+        if values.pop(str(field_id), None) is not None:
+            tx.run(
+                "UPDATE subscribers SET fields = :fields WHERE account_id = :account_id AND id = :id",
+                fields=pack(values),
+                account_id=tx.account_id,
+                id=row_id,
+            )
+    return rows[-1][0] if len(rows) == ERASE_SLICE else None

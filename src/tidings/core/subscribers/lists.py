@@ -64,6 +64,27 @@ def page(rx: Rx, query: Query) -> tuple[int, list[Subscriber]]:
     return total, of_rows(rx, rows)
 
 
+def everybody(rx: Rx, number: int) -> tuple[int, list[Subscriber]]:
+    """Return how many people there are in whatever state, and one page of them, newest first."""
+    total = counters.total(rx, "subscribers")
+    place = (
+        counters.locate(rx, "subscribers", 0, counters.ANY, (number - 1) * PAGE, newest_first=True)
+        if (number - 1) * PAGE < total
+        else None
+    )
+    if place is None:
+        return total, []
+    rows = rx.all(
+        f"SELECT {_COLUMNS} FROM subscribers WHERE account_id = :account_id AND id <= :edge"  # noqa: S608
+        " ORDER BY id DESC LIMIT :limit OFFSET :skip",
+        account_id=rx.account_id,
+        edge=counters.edge(place, newest_first=True),
+        limit=PAGE,
+        skip=place[1],
+    )
+    return total, of_rows(rx, rows)
+
+
 def _list_of(query: Query) -> tuple[str, tuple[int, int], int]:
     """Return the counters' list, its days, and how its ids are cut into buckets."""
     if query.created is not None:

@@ -25,11 +25,10 @@ def standing(tx: Tx, ids: list[int]) -> dict[int, Standing]:
     """
     if not ids:
         return {}
-    size = next(size for size in SIZES if len(ids) <= size)
-    names = {f"id{at}": one for at, one in enumerate(ids + ids[-1:] * (size - len(ids)))}
+    size, names = named(ids)
     rows = tx.all(
         "SELECT id, state, time_zone FROM subscribers WHERE account_id = :account_id"  # noqa: S608 (our names)
-        f" AND id IN ({', '.join(':' + name for name in names)}) ORDER BY id"
+        f" AND id IN ({', '.join(f':id{at}' for at in range(size))}) ORDER BY id"
         " {skip_locked}",
         account_id=tx.account_id,
         **names,
@@ -62,3 +61,9 @@ def place(tx: Tx, subscriber_id: int, name: str | None) -> None:
     )
     if not changed:
         raise NotFound("subscriber")
+
+
+def named(ids: list[int]) -> tuple[int, dict[str, int]]:
+    """Name ids (at most 500, at least one) for one of the few statements that serve every number of them."""
+    size = next(size for size in SIZES if len(ids) <= size)
+    return size, {f"id{at}": one for at, one in enumerate(ids + ids[-1:] * (size - len(ids)))}

@@ -9,6 +9,7 @@ import msgspec
 
 from tidings.core import broadcasts
 from tidings.core.deliveries import Reached
+from tidings.core.sequences import numbers
 from tidings.core.tracking import machines
 from tidings.store.tx import Rx, Tx
 
@@ -180,10 +181,12 @@ def owner_of(occasion: str) -> str:
 
 
 def count(tx: Tx, reached: Reached, **changes: int) -> None:
-    """Change the numbers of the broadcast that a mail belongs to, if it is of one."""
+    """Change the numbers of the broadcast or of the sequence's email that a mail is of, if it is of one."""
     kind, _, ref = owner_of(reached.occasion).partition(":")
     if kind == "broadcast" and ref.isdecimal():
         broadcasts.count(tx, int(ref), **changes)
+    elif kind == numbers.OCCASION:
+        numbers.count(tx, reached.occasion, **changes)
 
 
 def _pieces(length: int, sizes: tuple[int, ...]) -> list[slice]:

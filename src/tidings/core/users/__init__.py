@@ -92,6 +92,15 @@ def account_ids(rx: Rx, user_id: int) -> list[int]:
     return [row[0] for row in rows]
 
 
+def owns_everything(rx: Rx, user_id: int) -> bool:
+    """Say whether a user owns every account of the installation."""
+    rows = rx.all(
+        "SELECT account_id FROM memberships WHERE user_id = :user_id AND role = 'owner' LIMIT 1000",
+        user_id=user_id,
+    )
+    return {one.id for one in accounts.all_accounts(rx)} <= {row[0] for row in rows}
+
+
 def admit(tx: Tx, email: str, role: str, *, name: str = "") -> User:
     """Give somebody a role in the account; who is no user yet becomes one, without a password."""
     if role not in ROLES:

@@ -1,59 +1,95 @@
 """The Outbox: mail that was kept here, as a list, one by one, and as it would have gone out."""
 
 import shlex
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from tidings.core import accounts, deliveries, forms, outbox
+from tidings.core import accounts, deliveries, forms, outbox, subscribers
 from tidings.core.accounts import Account
 from tidings.core.broadcasts import shown
 from tidings.core.forms import Form
 from tidings.core.outbox import Kept
 from tidings.store.tx import Rx
-from tidings.web.dashboard import mail, pages
+from tidings.web.dashboard import frames, mail, occasions, pages
 from tidings.web.dashboard.asked import Asked
+from tidings.web.dashboard.occasions import Why
 from tidings.web.dashboard.routing import VIEWER, Route
 from tidings.web.house import House
-from tidings.web.http import Reply, html_reply
+from tidings.web.http import Reply
 
 PAGES_MAX: Final = outbox.KEPT // outbox.PAGE
 
-# `sandbox` holds for the page itself too, in case it is opened outside of its frame; images show as
-# their reader would see them.
-_BODY_POLICY: Final = (
-    "default-src 'none'; img-src data: https:; style-src 'unsafe-inline'; form-action 'none'; "
-    "base-uri 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
-)
+# Of a raw mail, as much as one reads; all of it can be downloaded.
+RAW_SHOWN: Final = 200_000
+
 _RAW_POLICY: Final = (b"content-security-policy", b"default-src 'none'; sandbox")
+
+
+class Page(NamedTuple):
+    """A page of kept mail; whom it is for and why it was made, by its delivery, where that is known."""
+
+    kept: list[Kept]
+    older: bool
+    whom: dict[int, int]
+    why: dict[int, Why]
+
+
+class One(NamedTuple):
+    """One kept mail; `subscriber_id` is 0 and `why` None where nothing is known any more."""
+
+    raw: bytes
+    subscriber_id: int
+    why: Why | None
 
 
 async def show_list(asked: Asked) -> Reply:
     """GET /outbox: one page of kept mail, newest first."""
     number = min(asked.page_number, PAGES_MAX)
-    kept, older, occasions = await asked.read(_page, number)
+    found = await asked.read(_page, number)
     account, form = await asked.read(first_steps)
     return pages.page(
         asked,
         200,
         "outbox.html",
         here="outbox",
-        kept=kept,
-        broadcast_of={one: _broadcast_of(occasion) for one, occasion in occasions.items()},
+        kept=found.kept,
+        whom=found.whom,
+        why=found.why,
         of_broadcasts=await asked.read(shown.in_outbox),
         newer=number - 1,
-        older=number + 1 if older else 0,
+        older=number + 1 if found.older else 0,
         number=number,
         first=first_call(asked.house, account, form),
     )
 
 
 async def show_mail(asked: Asked) -> Reply:
-    """GET /outbox/{id}: one mail."""
-    raw = await asked.read(outbox.raw, asked.id())
-    if raw is None:
+    """GET /outbox/{id}: one mail, as HTML, as text, or as it would go over the wire."""
+    found = await asked.read(_one, asked.id())
+    if found is None:
         return _missing(asked)
-    letter = mail.read(raw)
-    return pages.page(asked, 200, "mail.html", here="outbox", mail_id=asked.id(), letter=letter)
+    letter = mail.read(found.raw)
+    parts = [("raw", "Raw")]
+    if letter.text:
+        parts.insert(0, ("text", "Text"))
+    if letter.html:
+        parts[:0] = [("html", "HTML"), ("phone", "HTML on a phone")]
+    part = asked.asks("part")
+    part = part if part in dict(parts) else parts[0][0]
+    return pages.page(
+        asked,
+        200,
+        "mail.html",
+        here="outbox",
+        mail_id=asked.id(),
+        letter=letter,
+        part=part,
+        parts=parts,
+        raw=found.raw[:RAW_SHOWN].decode("utf-8", "replace") if part == "raw" else "",
+        cut=len(found.raw) > RAW_SHOWN,
+        subscriber_id=found.subscriber_id,
+        why=found.why,
+    )
 
 
 async def show_body(asked: Asked) -> Reply:
@@ -61,9 +97,7 @@ async def show_body(asked: Asked) -> Reply:
     raw = await asked.read(outbox.raw, asked.id())
     if raw is None:
         return _missing(asked)
-    # Everything after this lands behind it in the head, so its target is the one that counts.
-    start = '<!doctype html><meta charset="utf-8"><base target="_blank">'
-    return html_reply(200, start + mail.read(raw).html, policy=_BODY_POLICY)
+    return frames.mail(mail.read(raw).html)
 
 
 async def show_raw(asked: Asked) -> Reply:
@@ -86,19 +120,25 @@ def _missing(asked: Asked) -> Reply:
     return pages.message(404, "This mail is not here", words, asked=asked)
 
 
-def _page(rx: Rx, number: int) -> tuple[list[Kept], bool, dict[int, str]]:
-    """Return a page, whether older mail follows it, and why each mail was made, by its delivery."""
+def _page(rx: Rx, number: int) -> Page:
     kept = outbox.newest(rx, number)
     older = len(kept) == outbox.PAGE and bool(outbox.newest(rx, number + 1))
-    return kept, older, deliveries.occasions(rx, [one.delivery_id for one in kept])
+    origins = deliveries.origins(rx, [one.delivery_id for one in kept])
+    # Who was erased is known no more, and their mail is gone; what else is kept leads nowhere.
+    people = subscribers.by_ids(rx, list({whose for _, whose in origins.values()}))
+    whom = {one: whose for one, (_, whose) in origins.items() if whose in people}
+    return Page(kept, older, whom, occasions.words(rx, {one: why for one, (why, _) in origins.items()}))
 
 
-def _broadcast_of(occasion: str) -> str:
-    """Say which broadcast or sequence a mail belongs to; blank for a single mail."""
-    kind, _, rest = occasion.partition(":")
-    if kind == "broadcast":
-        return f"broadcast {rest}"
-    return "sequence" if kind == "sequence-email" else ""
+def _one(rx: Rx, mail_id: int) -> One | None:
+    found = outbox.find(rx, mail_id)
+    if found is None:
+        return None
+    delivery_id, raw = found
+    occasion, whose = deliveries.origins(rx, [delivery_id]).get(delivery_id, ("", 0))
+    known = bool(subscribers.by_ids(rx, [whose])) if whose else False
+    why = occasions.words(rx, {delivery_id: occasion})[delivery_id] if occasion else None
+    return One(raw, whose if known else 0, why)
 
 
 def first_steps(rx: Rx) -> tuple[Account, Form | None]:

@@ -39,7 +39,10 @@ def page(asked: Asked, status: int, template: str, *, policy: str = POLICY, **va
     A sentence that the page before left is said, once.
     """
     waiting = notices.read(asked.headers)
-    reply = _rendered(status, template, policy, {**_around(asked), "said": waiting, **values})
+    around = {**_around(asked), "said": waiting}
+    # A page that took a name of the layout's would break the menu of just that page.
+    assert not around.keys() & values.keys(), around.keys() & values.keys()  # noqa: S101 (our own mistake)
+    reply = _rendered(status, template, policy, {**around, **values})
     if waiting is not None:
         reply.headers.append(notices.no_cookie(asked.house))
     return reply
@@ -67,6 +70,8 @@ def _around(asked: Asked) -> dict[str, object]:
     return {
         "shell": asked.shell,
         "who": asked.who,
+        # The layout's own name for it: pages about a person call them `who`.
+        "signed": asked.who,
         "zone": asked.shell.zone,
         "seal": asked.seal,
         "path": asked.path,
@@ -127,6 +132,14 @@ def counted(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def octets(size: int) -> str:
+    """Return the size of a file in words: 700 bytes, 1.5 MB."""
+    for unit, whole in (("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)):
+        if size >= whole:
+            return f"{size / whole:.1f} {unit}".replace(".0 ", " ")
+    return counted(size, "byte")
+
+
 def span(ms: int) -> str:
     """Return a length of time in words: 3 days, 2 hours, 20 seconds."""
     for unit, size in (("day", _DAY_MS), ("hour", 3_600_000), ("minute", 60_000)):
@@ -138,6 +151,7 @@ def span(ms: int) -> str:
 _filters: Final[dict[str, Any]] = {
     "moment": moment, "day": day, "utc_day": utc_day, "number": number, "share": share,
     "counted": counted, "span": span,
+    "bytes": octets,
 }  # fmt: skip
 _templates.filters.update(_filters)
 _templates.globals["static"] = files.address

@@ -15,6 +15,8 @@ from tidings.store.tx import Rx, Tx
 
 KINDS = ("form", "sequence", "tag")
 PAGE = 50
+# Rows of one slice: some 10 ms of SQLite's write lock at 1,000,000 subscriptions.
+UNTAG_SLICE = 500
 _JOINED = {"form": "form_subscribe", "sequence": "course_subscribe", "tag": "tag_add"}
 
 _COLUMNS = (
@@ -79,6 +81,13 @@ _PAGE = {
     for newest_first in (False, True)
 }
 
+_NEWEST = {
+    kind: (
+        "SELECT COUNT(*) FROM (SELECT created_at FROM subscriptions WHERE account_id = :account_id"  # noqa: S608
+        f" AND {kind}_id = :ref_id ORDER BY id DESC LIMIT :most) AS newest WHERE created_at >= :since_at"
+    )
+    for kind in KINDS
+}
 _HAVING = {
     (kind, size): (
         f"SELECT subscriber_id FROM subscriptions WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
@@ -168,6 +177,21 @@ def get(rx: Rx, subscription_id: int) -> Subscription:
     if row is None:
         raise NotFound("subscription")
     return _subscription(row)
+
+
+def about(rx: Rx, ids: list[int]) -> dict[int, tuple[str, int]]:
+    """Return what these subscriptions, a page of them, are to: kind and id by their own ids."""
+    if not ids:
+        return {}
+    names = {f"id{at}": one for at, one in enumerate((ids + ids[-1:] * PAGE)[:PAGE])}
+    rows = rx.all(
+        f"SELECT {_COLUMNS} FROM subscriptions WHERE account_id = :account_id"  # noqa: S608 (our names)
+        f" AND id IN ({', '.join(':' + name for name in names)})",
+        account_id=rx.account_id,
+        **names,
+    )
+    found = [_subscription(row) for row in rows]
+    return {one.id: (one.kind, one.ref_id) for one in found}
 
 
 def turn(tx: Tx, who: Subscriber, state: str) -> Subscriber:
@@ -303,22 +327,38 @@ def tag_ids(rx: Rx, subscriber_id: int) -> list[int]:
     return [row[0] for row in rows]
 
 
+def joined_since(rx: Rx, kind: str, ref_id: int, since_at: int, most: int) -> int:
+    """Return how many of the newest `most` who joined a thing did so since a time."""
+    row = rx.one(_NEWEST[kind], account_id=rx.account_id, ref_id=ref_id, most=most, since_at=since_at)
+    return int(row[0]) if row else 0
+
+
+def untag_slice(tx: Tx, tag_id: int) -> int:
+    """Take a deleted tag off some people, without an event; return how many.
+
+    Whoever is being changed just now is left for the next slice.
+    """
+    rows = tx.all(
+        "DELETE FROM subscriptions WHERE account_id = :account_id AND id IN (SELECT id FROM subscriptions"
+        " WHERE account_id = :account_id AND tag_id = :tag_id ORDER BY id LIMIT :limit {skip_locked})"
+        " RETURNING id, subscriber_state",
+        account_id=tx.account_id,
+        tag_id=tag_id,
+        limit=UNTAG_SLICE,
+    )
+    for row_id, state in rows:
+        counters.count(tx, "tag", tag_id, state, row_id, -1)
+    return len(rows)
+
+
 def having(rx: Rx, kind: str, ref_ids: list[int], subscriber_ids: list[int]) -> set[int]:
     """Return who of these people (at most 500) is in one of these things."""
     found: set[int] = set()
-    if not subscriber_ids:
-        return found
-    size = next(size for size in zones.SIZES if len(subscriber_ids) <= size)
-    padded = subscriber_ids + subscriber_ids[-1:] * (size - len(subscriber_ids))
-    names = {f"id{at}": one for at, one in enumerate(padded)}
-    for ref_id in ref_ids:
-        rows = rx.all(
-            _HAVING[kind, size],
-            account_id=rx.account_id,
-            ref_id=ref_id,
-            **names,
+    for ref_id in ref_ids if subscriber_ids else []:
+        size, names = zones.named(subscriber_ids)
+        found.update(
+            row[0] for row in rx.all(_HAVING[kind, size], account_id=rx.account_id, ref_id=ref_id, **names)
         )
-        found.update(row[0] for row in rows)
     return found
 
 
