@@ -11,8 +11,8 @@ from tidings.store.tx import Rx
 # People whose membership is looked up one by one, 8 us each.
 EXACT_MOST = 50_000
 # So many ranges of so many people are looked at where there are more.
-SAMPLES = 100
-SAMPLED = 250
+SAMPLES = 60
+SAMPLED = 200
 # A person once, however many ways lead to them: they are the rows, the ways only conditions.
 OF_BROADCAST = (
     "FROM subscribers AS person WHERE person.account_id = :account_id AND person.state = 'active'"

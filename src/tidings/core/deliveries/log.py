@@ -112,16 +112,15 @@ def refusals(rx: Rx, broadcast_id: int) -> list[Refusal]:
     Of more than `REFUSALS_LOOKED` the first are grouped.
     """
     rows = rx.all(
-        "SELECT state, code, COUNT(*) AS n, MIN(reply) FROM (SELECT state,"
-        " SUBSTR(COALESCE(reply, ''), 1, 3) AS code, reply FROM deliveries WHERE account_id = :account_id"
-        " AND broadcast_id = :broadcast_id AND state IN ('failed', 'uncertain') ORDER BY id LIMIT :looked)"
-        " AS ended GROUP BY state, code ORDER BY n DESC, state, code LIMIT :most",
+        "SELECT state, SUBSTR(COALESCE(reply, ''), 1, 200) FROM deliveries WHERE account_id = :account_id"
+        " AND broadcast_id = :broadcast_id AND state IN ('failed', 'uncertain') ORDER BY id LIMIT :looked",
         account_id=rx.account_id,
         broadcast_id=broadcast_id,
         looked=REFUSALS_LOOKED,
-        most=CODES_MOST,
     )
-    return [
-        Refusal(state, code if str(code).isdecimal() else "", n, example or "")
-        for state, code, n, example in rows
-    ]
+    found: dict[tuple[str, str], list[str]] = {}
+    for state, reply in rows:
+        code = reply[:3] if reply[:3].isdecimal() else ""
+        found.setdefault((state, code), []).append(reply)
+    alike = [Refusal(state, code, len(said), said[0]) for (state, code), said in found.items()]
+    return sorted(alike, key=lambda one: (-one.n, one.state, one.code))[:CODES_MOST]
