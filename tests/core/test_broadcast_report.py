@@ -113,6 +113,7 @@ def test_pages_follow_each_other_even_where_one_is_empty(
         ("uncertain", whose["uncertain"]),
         ("failed", whose["failed"]),
         ("opened", whose["sent"][:1]),
+        ("waiting", sorted(whose["deferred"])),
     ):
         got: list[int] = []
         after: int | None = 0
