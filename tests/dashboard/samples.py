@@ -22,7 +22,7 @@ IDS: Final = {
     "sequences": "SELECT MIN(id) FROM sequences WHERE account_id = :a",
     "emails": "SELECT MIN(id) FROM sequence_emails WHERE account_id = :a"
     " AND sequence_id = (SELECT MIN(id) FROM sequences WHERE account_id = :a)",
-    "broadcasts": "SELECT id FROM broadcasts WHERE account_id = :a ORDER BY id",
+    "broadcasts": "SELECT id FROM broadcasts WHERE account_id = :a ORDER BY id LIMIT 6",
     "rules": "SELECT MIN(id) FROM rules WHERE account_id = :a",
     "webhooks": "SELECT MIN(id) FROM webhooks WHERE account_id = :a",
     "notices": "SELECT MIN(id) FROM notices WHERE account_id = :a"
