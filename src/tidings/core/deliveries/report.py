@@ -117,8 +117,10 @@ def origins(rx: Rx, ids: list[int]) -> dict[int, tuple[str, int]]:
         return {}
     names = {f"id{at}": one for at, one in enumerate((ids + ids[-1:] * PAGE)[:PAGE])}
     rows = rx.all(
-        "SELECT id, occasion, subscriber_id FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our names)
-        f" AND id IN ({', '.join(':' + name for name in names)})",
+        # One by one: of a list of 50 SQLite reads all deliveries of the account, 100 ms of a million.
+        "SELECT id, occasion, subscriber_id FROM"  # noqa: S608 (our names)
+        f" (VALUES {', '.join(f'(CAST(:{name} AS BIGINT))' for name in names)}) AS given"
+        " CROSS JOIN deliveries WHERE account_id = :account_id AND id = given.column1",
         account_id=rx.account_id,
         **names,
     )
