@@ -20,12 +20,11 @@ from tidings.core.events import Origin
 from tidings.core.importing import Import, Incoming, Slice, Tally
 from tidings.errors import Problem
 from tidings.mail import address
-from tidings.moving import kit_things
+from tidings.moving import kit_things, names
 from tidings.moving.kit_things import Refs
-from tidings.moving.people import clean_value, moment
+from tidings.moving.people import clean_value, moment, packed
 from tidings.moving.source import Unreadable
 from tidings.store.db import Database
-from tidings.store.tx import Tx
 
 T = TypeVar("T")
 # What ConvertKit allows in a minute.
@@ -175,9 +174,10 @@ def pull(
     walks = list(_define(db, account_id, remote, refs))
     one = db.write_now(account_id, importing.begin, urlsplit(url).netloc, digest, "{}")
     place, tally = one.place, one.tally
+    done = place.record
     keys = {field.key: str(field.id) for field in db.write_now(account_id, custom_fields.all_fields)}
     for number, walk in enumerate(walks):
-        page = max(place - number * PAGES_MAX, 0) + 1
+        page = max(done - number * PAGES_MAX, 0) + 1
         pages = page
         while page <= pages:
             order = {"sort_order": "desc"} if again else {}
@@ -185,9 +185,9 @@ def pull(
             pages = min(found.total_pages, PAGES_MAX - 1)
             until = number * PAGES_MAX + page
             given = _slice(found, walk, keys, until, one.created_at)
-            if until > place:
+            if until > done:
                 taken = db.write_now(account_id, importing.take, one.id, place, given)
-                place = taken.place
+                place, done = taken.place, until
                 tally.add(taken.tally)
                 shown(tally, number, len(walks))
                 if again and not (taken.tally.made or taken.tally.changed):
@@ -215,34 +215,27 @@ def _define(db: Database, account_id: int, remote: Remote, refs: Refs) -> Iterat
         for thing in page.forms or page.courses or page.tags:
             name = thing.name.casefold() if kind == "tag" else thing.name
             if name not in known[kind]:
-                known[kind][name] = db.write_now(account_id, _make, kind, thing.name)
+                known[kind][name] = db.write_now(account_id, names.make, kind, thing.name)
             refs[kind, thing.id] = known[kind][name]
             yield Walk(f"{path}/{thing.id}/subscriptions", (kind, known[kind][name]))
     yield Walk("subscribers")
     yield Walk("subscribers", None, {"sort_field": "cancelled_at"})
 
 
-def _make(tx: Tx, kind: str, name: str) -> int:
-    if kind == "form":
-        return forms.create(tx, forms.FormSettings(name=name or "Form"))
-    if kind == "sequence":
-        return sequences.create(tx, name or "Sequence")
-    return tags.create(tx, [name])[0].id
-
-
 def _slice(found: Page, walk: Walk, keys: dict[str, str], until: int, now: int) -> Slice:
     """Return the people of a page; who has left a form or a sequence does not join it."""
     people: dict[str, Incoming] = {}
-    rejected = []
+    things: dict[str, int] = {}
+    rejected = 0
     listed = [(one, 0) for one in found.subscribers]
     for one in found.subscriptions:
         ended = one.state == "cancelled" and walk.thing is not None and walk.thing[0] != "tag"
         listed.append((one.subscriber, 0 if ended else 1))
-    for person, things in listed:
+    for person, joins in listed:
         try:
             who = address.parse(person.email_address)
         except ValueError:
-            rejected.append(until)
+            rejected += 1
             continue
         created_at = min(moment(person.created_at) or now, now)
         fields = {
@@ -251,11 +244,15 @@ def _slice(found: Page, walk: Walk, keys: dict[str, str], until: int, now: int) 
             if key in keys and value not in (None, "")
         }
         since = created_at if person.state == "active" else now
+        name = (person.first_name or "")[:255] or None
+        shown = {key: fields.get(row_id) for key, row_id in keys.items()}
         people[who.key] = Incoming(
-            until, until, who.email, who.key, who.mailbox, (person.first_name or "")[:255] or None,
-            person.state, fields, created_at, since, things,
+            until, until, who.email, who.key, who.mailbox, name, person.state, packed(fields), created_at,
+            since, importing.said(who.email, name, person.state, created_at, shown), importing.cause(until),
         )  # fmt: skip
-    return Slice(list(people.values()), [[], [walk.thing] if walk.thing else []], until, rejected)
+        things[who.key] = joins
+    combos = [[], [walk.thing] if walk.thing else []]
+    return Slice(list(people.values()), list(things.values()), combos, until, rejected=rejected)
 
 
 def _purchases(db: Database, account_id: int, remote: Remote, *, again: bool) -> list[str]:

@@ -1,6 +1,7 @@
 """Forgetting: a person's own row, emptied or gone, with every counter that it was in."""
 
 from tidings.core import counters
+from tidings.errors import Unavailable
 from tidings.store.tx import Tx
 
 
@@ -33,3 +34,15 @@ def hollow(tx: Tx, subscriber_id: int) -> None:
         account_id=tx.account_id,
         id=subscriber_id,
     )
+
+
+def hold_off(tx: Tx, subscriber_id: int) -> None:
+    """Keep a person from being erased until this is committed; raise Unavailable when they were."""
+    row = tx.one(
+        "SELECT id FROM subscribers WHERE account_id = :account_id AND id = :id {for_key_share}",
+        account_id=tx.account_id,
+        id=subscriber_id,
+    )
+    if row is None:
+        # By another process, at this moment: run again, the verb finds nobody.
+        raise Unavailable("this person was erased at the same moment; try again")
