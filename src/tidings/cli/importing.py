@@ -57,8 +57,13 @@ def _kit(args: argparse.Namespace) -> int:
     if not args.api_secret:
         raise Said("say whose account it is with --api-secret; a file of this name is ./kit")
     shown = _Shown()
-    with _opened(args) as (db, account_id), _told():
-        one, left = kit.pull(db, account_id, kit.Remote(args.url, args.api_secret), args.url, shown)
+    allow = chosen(args).webhook_allow
+    with (
+        _opened(args) as (db, account_id),
+        _told(),
+        kit.Remote(args.url, args.api_secret, allow=allow) as remote,
+    ):
+        one, left = kit.pull(db, account_id, remote, args.url, shown)
     shown.end()
     for line in left:
         say(plain(f"left out: {line}"))

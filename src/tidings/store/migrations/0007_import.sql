@@ -35,7 +35,9 @@ DROP INDEX subscriptions_of_subscriber;
 {on_sqlite}     created_at BIGINT NOT NULL,
 {on_sqlite}     ended_at BIGINT,
 {on_sqlite}     confirmed_at BIGINT,
-{on_sqlite}     CHECK ((form_id IS NOT NULL) + (sequence_id IS NOT NULL) + (tag_id IS NOT NULL) = 1)
+{on_sqlite}     CHECK (CASE WHEN form_id IS NOT NULL THEN 1 ELSE 0 END
+{on_sqlite}          + CASE WHEN sequence_id IS NOT NULL THEN 1 ELSE 0 END
+{on_sqlite}          + CASE WHEN tag_id IS NOT NULL THEN 1 ELSE 0 END = 1)
 {on_sqlite} );
 -- An id is never given twice, also where the last one is gone.
 {on_sqlite} INSERT INTO sqlite_sequence (name, seq) SELECT 'subscriptions', seq FROM sqlite_sequence
