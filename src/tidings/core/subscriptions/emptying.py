@@ -14,7 +14,8 @@ def untag_slice(tx: Tx, tag_id: int) -> int:
     """
     rows = tx.all(
         "DELETE FROM subscriptions WHERE account_id = :account_id AND id IN (SELECT id FROM subscriptions"
-        " WHERE account_id = :account_id AND tag_id = :tag_id ORDER BY subscriber_state, id LIMIT :limit {skip_locked})"
+        " WHERE account_id = :account_id AND tag_id = :tag_id ORDER BY subscriber_state, id"
+        " LIMIT :limit {skip_locked})"
         " RETURNING id, subscriber_state",
         account_id=tx.account_id,
         tag_id=tag_id,
