@@ -79,7 +79,7 @@ async def _page(asked: Asked, status: int, given: Given, wanted: Filter, ids: li
     )  # fmt: skip
 
 
-def _ask(tx: Tx, act: str, chosen: Chosen, name: str, *, tag_id: int | None, **asked: Any) -> Change:
+def _ask(tx: Tx, /, act: str, chosen: Chosen, name: str, *, tag_id: int | None, **asked: Any) -> Change:
     """Ask for a change, with a tag of a new name: both, or neither."""
     if name:
         tag_id = tags.named(tx, name).id
