@@ -3,13 +3,14 @@
 import pytest
 
 from tests.core import ledger
-from tests.core.cast import HOUR, Cast, Clock, Owner, rows
-from tidings.core import audience, broadcasts, tracking
+from tests.core.cast import API, HOUR, Cast, Clock, Owner, rows
+from tidings.core import audience, broadcasts, subscribers, subscriptions, tracking
 from tidings.core.broadcasts import course, hours
 from tidings.core.broadcasts.course import Part
 from tidings.core.deliveries import Outcome, log
 from tidings.core.tracking import Hit
 from tidings.store.db import Database
+from tidings.store.tx import Tx
 
 
 def count(db: Database, owner: Owner, made: int, **changes: int) -> None:
@@ -112,6 +113,7 @@ def test_pages_follow_each_other_even_where_one_is_empty(
         ("uncertain", whose["uncertain"]),
         ("failed", whose["failed"]),
         ("opened", whose["sent"][:1]),
+        ("waiting", sorted(whose["deferred"])),
     ):
         got: list[int] = []
         after: int | None = 0
@@ -166,6 +168,34 @@ def test_the_size_of_an_audience_is_its_count(db: Database, cast: Cast) -> None:
     sizes = []
     for parts in tried:
         db.write_now(cast.ada.id, course.set_audience, made, parts)
-        sizes.append(db.read_now(cast.ada.id, audience.size, made))
-        assert sizes[-1] == db.read_now(cast.ada.id, audience.count, made)
+        found = db.read_now(cast.ada.id, audience.size, made)
+        assert found == (db.read_now(cast.ada.id, audience.count, made), True)
+        sizes.append(found.people)
     assert sizes == [4, 0, 4, 4, 4, 0]
+
+
+def test_a_large_audience_is_estimated_by_a_sample(
+    db: Database, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody = [cast.bea, *ledger.people(db, cast.ada, 60)]
+    made = ledger.draft(db, cast.ada)
+    tagged = [who for who in everybody if who % 3 == 0]
+
+    def tag(tx: Tx) -> None:
+        for who in tagged:
+            subscriptions.start(tx, subscribers.get(tx, who), "tag", cast.ada.vip, API)
+
+    db.write_now(cast.ada.id, tag)
+    parts = [Part("tag", cast.ada.vip), Part("tag", cast.ada.tag)]
+    db.write_now(cast.ada.id, course.set_audience, made, parts)
+    monkeypatch.setattr(audience, "EXACT_MOST", 10)
+    # Every third in each range: the sample says exactly what there is.
+    for samples, sampled in ((5, 6), (10, 3), (1, 60), (100, 3)):
+        monkeypatch.setattr(audience, "SAMPLES", samples)
+        monkeypatch.setattr(audience, "SAMPLED", sampled)
+        found = db.read_now(cast.ada.id, audience.size, made)
+        assert not found.exact
+        assert abs(found.people - len(tagged)) <= 2
+    db.write_now(cast.ada.id, course.set_audience, made, [Part("tag", cast.ada.vip, excluded=True)])
+    found = db.read_now(cast.ada.id, audience.size, made)
+    assert abs(found.people - (len(everybody) - len(tagged))) <= 2

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,11 +10,11 @@ import pytest
 from tests.core.cast import DAY, HOUR, Cast, Clock
 from tests.core.ledger import TIMING, fill
 from tests.core.test_plans import Recording, plan, whole_reads
-from tidings.core import deliveries, sending
+from tidings.core import deliveries, sending, trials
 from tidings.core.accounts import INSTALLATION
-from tidings.core.broadcasts import course
+from tidings.core.broadcasts import course, hours
 from tidings.core.broadcasts.course import Part
-from tidings.core.deliveries import Delivery, Outcome, Source
+from tidings.core.deliveries import Delivery, Outcome, Source, log
 from tidings.store.db import Database
 from tidings.store.definitions import Definitions
 from tidings.store.tx import Tx
@@ -63,6 +64,10 @@ def fanning_out(tx: Tx, made: int) -> object:
     return course.fan_out(tx, made)
 
 
+def _leaf(tx: Tx, made: int, fate: str) -> object:
+    return log.leaf(tx, made, fate, after_id=9_000)
+
+
 SENDING: dict[str, Callable[[Tx, int], object]] = {
     "where bulk mail is due": lambda tx, _: sending.sources(tx, lane="bulk"),
     "where mail is due at once": lambda tx, _: sending.sources(tx, lane="now"),
@@ -94,6 +99,13 @@ SENDING: dict[str, Callable[[Tx, int], object]] = {
     "recipients without mail": lambda tx, made: deliveries.of_broadcast(tx, made, unsent=True),
     "a person's mails": lambda tx, _: deliveries.of_subscriber(tx, 9),
     "the tries of a mail": lambda tx, _: deliveries.attempts_of(tx, 9),
+    "the tries of a page of mails": lambda tx, _: deliveries.attempts_of_many(tx, [8, 9]),
+    "one person of a broadcast": lambda tx, made: log.of_person(tx, made, 9),
+    "refusals by code": log.refusals,
+    "numbers by the hour": hours.series,
+    "test mails that are due": lambda tx, _: (trials.any_due(tx), trials.claim(tx)),
+    "test mails of a broadcast": trials.of_broadcast,
+    **{f"recipients: {fate}": partial(_leaf, fate=fate) for fate in log.FATES},
 }
 
 

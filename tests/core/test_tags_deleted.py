@@ -61,6 +61,10 @@ def test_a_deleted_tag_is_nowhere_at_once_and_its_name_is_free(db: Database, cas
     (again,) = db.write_now(ada.id, tags.create, ["customer"])
     assert again.id != ada.tag
     assert db.read_now(ada.id, tags.taken, ada.tag)
+    # What happened with it can still be told.
+    assert db.read_now(ada.id, tags.name_of, ada.tag) == "customer (deleted)"
+    assert db.read_now(ada.id, tags.name_of, ada.vip) == "vip"
+    assert db.read_now(cast.eve.id, tags.name_of, ada.tag) is None
 
 
 def test_a_deleted_tag_is_taken_off_in_slices_that_keep_the_counters_and_tell_nobody(

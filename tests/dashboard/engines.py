@@ -20,7 +20,7 @@ from tidings.tokens import Links
 from tidings.web.api_v3 import payloads
 
 # A loop that finds something this often never ends.
-ROUNDS_MAX = 500
+ROUNDS_MAX = 5_000
 # The subject of mail that one mailbox puts off.
 SLOW = "Goes out slowly"
 

@@ -1,10 +1,11 @@
 """Every page of the dashboard as an address to visit: each GET route with each of its samples."""
 
-from collections.abc import Iterator
+import http.client
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from tests.dashboard import samples
-from tests.dashboard.asking import Asking
 from tests.dashboard.world import World
 from tidings.web.dashboard.routes import ROUTES
 
@@ -19,42 +20,53 @@ class Place(NamedTuple):
     signed_in: bool
 
 
-def places(world: World, *, lenient: bool = False) -> list[Place]:
+def places(world: World, url: str, *, lenient: bool = False) -> list[Place]:
     """Return what an owner sees as a whole page: HTML, no redirect, no download, no frame's mail.
 
-    `lenient` leaves out pages of things that the world has none of.
+    `url` is where the world is served. `lenient` leaves out pages of things that the world has none of.
     """
-    found = [place for place, whole in _answered(world, lenient=lenient) if whole]
+    found = [place for place, whole in _answered(world, url, lenient=lenient) if whole]
     return [*found, Place("/nothing", "/nothing-is-here", signed_in=True)]
 
 
-def downloads(world: World) -> list[Place]:
+def downloads(world: World, url: str) -> list[Place]:
     """Return what else is answered: frames, parts and files."""
-    return [place for place, whole in _answered(world, lenient=False) if not whole]
+    return [place for place, whole in _answered(world, url, lenient=False) if not whole]
 
 
-def _answered(world: World, *, lenient: bool) -> Iterator[tuple[Place, bool]]:
+def _answered(world: World, url: str, *, lenient: bool) -> Iterator[tuple[Place, bool]]:
     """Yield what answers 200, and whether it is a whole page."""
-    with Asking(world) as asking:
-        for route in ROUTES:
-            if route.method != "GET":
-                continue
-            who = asking.who("owner" if not route.pattern.startswith("/sign-in") else "nobody")
-            try:
-                paths = list(samples.fillings(world, route, world.ada.id))
-            except samples.NoSample:
-                if not lenient:
-                    raise
-                paths = []
-            statuses = []
-            for path in paths:
-                answer = asking.ask("GET", path, who)
-                html = answer.headers.get("content-type", "").startswith(HTML)
-                framed = "sandbox" in answer.headers.get("content-security-policy", "")
-                whole = html and not framed and "content-disposition" not in answer.headers
-                statuses.append(answer.status)
-                if answer.status == 200:
-                    whole = whole and b"</html>" in answer.body
-                    yield Place(route.pattern, path, bool(who.secret)), whole
-            if not lenient and 200 not in statuses:
-                raise samples.NoSample(f"GET {route.pattern} shows nothing: {paths} answered {statuses}")
+    cookie = {"cookie": f"tidings={world.ada.secrets['owner']}"}
+    for route in ROUTES:
+        if route.method != "GET":
+            continue
+        signed_in = not route.pattern.startswith("/sign-in")
+        try:
+            paths = list(samples.fillings(world, route, world.ada.id))
+        except samples.NoSample:
+            if not lenient:
+                raise
+            paths = []
+        statuses = []
+        for path in paths:
+            status, headers, body = _get(url, path, cookie if signed_in else {})
+            statuses.append(status)
+            html = headers.get("content-type", "").startswith(HTML) and b"</html>" in body
+            framed = "sandbox" in headers.get("content-security-policy", "")
+            if status == 200:
+                whole = html and not framed and "content-disposition" not in headers
+                yield Place(route.pattern, path, signed_in), whole
+        if not lenient and 200 not in statuses:
+            raise samples.NoSample(f"GET {route.pattern} shows nothing: {paths} answered {statuses}")
+
+
+def _get(url: str, path: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
+    """Ask for a page over HTTP, and follow nothing."""
+    place = urlsplit(url)
+    line = http.client.HTTPConnection(place.hostname or "", place.port or 0, timeout=60)
+    try:
+        line.request("GET", path, headers=dict(headers))
+        answer = line.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        line.close()

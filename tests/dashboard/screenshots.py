@@ -96,7 +96,7 @@ def _shoot(browsing: Browsing, name: str, window: str, world: World, url: str) -
     folder = OUT / name / window.replace(", ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     kind = window.rpartition(" ")[2]
-    visited = places(world, lenient=True)
+    visited = places(world, url, lenient=True)
     secret = world.ada.secrets["owner"]
     taken = browsing.within(axe.WINDOWS[window], _pictures, url, secret, visited, folder, TALL[kind])
     columns, width, height = SHEET[kind]

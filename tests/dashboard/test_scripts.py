@@ -73,8 +73,8 @@ def test_no_stored_payload_runs_on_any_page(
 ) -> None:
     world = hostile_world.copied(tmp_path_factory.mktemp("served"))
     try:
-        visited = [one for one in places(world) if one.signed_in]
         with served(world.db) as url:
+            visited = [one for one in places(world, url) if one.signed_in]
             seen = browsing.do(watch, url, world.ada.secrets["owner"], visited)
     finally:
         world.db.close()

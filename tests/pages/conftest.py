@@ -46,7 +46,9 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
+# For one file's tests, not the whole session's: the driver leaves an event loop running in this thread
+# until it is stopped, and no test after it could run another one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, as Debian or the machine has it."""
     found = next((shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")), None)
@@ -59,9 +61,9 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Site]:
-    """`tidings serve` with its demonstration, kept running for all tests; mail goes to the Outbox."""
+    """`tidings serve` with its demonstration, kept running for a file's tests; mail goes to the Outbox."""
     folder = tmp_path_factory.mktemp("site")
     base = f"http://127.0.0.1:{free_port()}"
     environment = {

@@ -4,11 +4,8 @@ import asyncio
 import csv
 import io
 import json
-import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 
@@ -18,13 +15,12 @@ from tidings import app
 from tidings.core import subscriptions, tags, users
 from tidings.core.events import Origin
 from tidings.engine.backups import Backups
-from tidings.web.dashboard.streaming import PIECE, WAITING, written
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Rooms]:
     with rooms(tmp_path) as made:
-        made.house.export = partial(app._export, made.db)
+        made.house.export = app._exporting(made.db)
         made.house.backups = str(tmp_path / "backups")
         yield made
 
@@ -88,59 +84,6 @@ def test_a_viewer_exports_nothing_and_fetches_no_backup(here: Rooms) -> None:
     assert eddy.get("/settings/backups").status == 403
     assert eddy.post("/settings/backups").status == 403
     assert eddy.post("/settings/backups/download", {"name": "tidings-20251009T100000Z.db"}).status == 403
-
-
-def test_what_is_written_waits_for_who_reads() -> None:
-    put = 0
-
-    def work(to: TextIO) -> None:
-        nonlocal put
-        for _ in range(100):
-            to.write("x" * PIECE)
-            put += 1
-
-    async def slowly() -> int:
-        pieces = written(work)
-        first = await anext(pieces)
-        await asyncio.sleep(0.2)
-        most = put
-        rest = sum([len(piece) async for piece in pieces])
-        assert len(first) + rest == 100 * PIECE
-        return most
-
-    assert asyncio.run(slowly()) <= WAITING + 2
-
-
-def test_who_reads_no_further_ends_the_writing() -> None:
-    ended = threading.Event()
-
-    def work(to: TextIO) -> None:
-        try:
-            while True:
-                to.write("x" * PIECE)
-        finally:
-            ended.set()
-
-    async def briefly() -> None:
-        pieces = written(work)
-        await anext(pieces)
-        await pieces.aclose()  # type: ignore[attr-defined]
-
-    asyncio.run(briefly())
-    assert ended.is_set()
-
-
-def test_what_goes_wrong_in_the_writing_is_raised() -> None:
-    def work(to: TextIO) -> None:
-        to.write("x" * PIECE)
-        raise RuntimeError("no more")
-
-    async def read() -> None:
-        async for _ in written(work):
-            pass
-
-    with pytest.raises(RuntimeError, match="no more"):
-        asyncio.run(read())
 
 
 def test_a_backup_is_made_shown_and_fetched(here: Rooms, ada: Browser) -> None:

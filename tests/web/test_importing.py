@@ -338,6 +338,15 @@ def test_too_many_files_are_told(ada: Browser) -> None:
     assert "3 files are here already" in answer.text
 
 
+def test_a_disk_that_is_nearly_full_takes_no_file(here: Rooms, ada: Browser) -> None:
+    here.house.free_space = 10**18
+    answer = send(ada, PATH, [multipart(FILE, seal=ada.seal)])
+    assert answer is not None
+    assert answer.status == 422
+    assert "The disk is nearly full" in answer.text
+    assert here.rows("SELECT COUNT(*) FROM uploads") == [(0,)]
+
+
 def test_who_may_only_look_sends_and_starts_nothing(here: Rooms, ada: Browser, engine: Uploads) -> None:
     place = counted(ada, engine)
     vera = Browser(here, "vera@example.com", "viewer")

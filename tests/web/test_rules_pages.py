@@ -246,6 +246,7 @@ def test_the_buttons_of_the_form_add_remove_and_move_rows_and_save_nothing(
     assert (given["then1_kind"], given["then2_kind"]) == ("unsubscribe", "add_tag")
     given = press("up-then-2")
     assert (given["then1_kind"], given["then2_kind"]) == ("add_tag", "unsubscribe")
+    assert press("up-then-1") == given
     given["then1_kind"] = "send_email"
     given = press("show")
     assert {"then1_subject", "then1_html", "then1_text"} <= given.keys()

@@ -13,11 +13,12 @@ from tests.web.asgi import Answer, call
 from tests.web.doors import START_MS, Rooms, rooms
 from tests.web.owners import Browser
 from tests.web.test_forms_pages import wrong
-from tidings.core import advance, entries, outbox, sequences, signup, subscribers, tags, trials
+from tidings.core import advance, outbox, sequences, signup, subscribers, tags, trials
 from tidings.core.events import Origin
 from tidings.core.sequences import Exclusions, SequenceEmail, numbers
 from tidings.core.slots import DAY_MS, HOUR_MS
 from tidings.mail.press import Press
+from tidings.web.dashboard import sequences as pages
 
 HOSTILE = "<script>alert(1)</script>\"'"
 ALL_WEEK = {f"day{n}": "1" for n in range(1, 8)}
@@ -126,7 +127,7 @@ def test_people_stand_behind_the_email_they_had_last(ada: Browser, here: Rooms) 
 def test_many_people_are_shown_as_so_many_and_more(
     ada: Browser, here: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entries, "COUNTED_MOST", 2)
+    monkeypatch.setattr(pages, "STEPS", (2,))
     made = sequence(here, simple("One"))
     for n in range(3):
         enter(here, made, f"p{n}@example.com")

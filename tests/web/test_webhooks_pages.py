@@ -268,6 +268,14 @@ def test_deleting_asks_first_and_a_rules_webhook_goes_with_its_rule(here: Rooms,
     assert found(here, theirs.id) == theirs
 
 
+def test_a_notice_stands_under_its_own_webhook_alone(here: Rooms, owner: Browser) -> None:
+    made, other = hook(here), hook(here)
+    queue(here, made, 1)
+    assert owner.get(f"/webhooks/{made}/notices/1").status == 200
+    assert owner.get(f"/webhooks/{other}/notices/1").status == 404
+    assert owner.post(f"/webhooks/{other}/notices/1/replay").status == 404
+
+
 def test_another_accounts_webhook_is_as_good_as_missing(here: Rooms, owner: Browser) -> None:
     eves = here.account("Eve's", "eve@example.com")
     made = hook(here, eves)

@@ -1,13 +1,10 @@
 """Builds the house: settings, database, doors, loops. The only room that knows them all."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
-from functools import partial
-from typing import TextIO
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -21,7 +18,7 @@ from tidings.core import accounts
 from tidings.core.accounts import INSTALLATION
 from tidings.core.exporting import Wanted
 from tidings.core.users import sessions
-from tidings.moving import outward
+from tidings.moving import exporter
 from tidings.settings import Bad, Settings
 from tidings.store import migrate
 from tidings.store.db import Database
@@ -30,7 +27,7 @@ from tidings.web import server
 from tidings.web.api_v3 import payloads, shapes
 from tidings.web.api_v3.door import Door as ApiDoor
 from tidings.web.dashboard.door import Door as DashboardDoor
-from tidings.web.house import House
+from tidings.web.house import Export, House
 from tidings.web.http import Edge, Reply, html_reply, json_reply, normalise, send_reply
 from tidings.web.public.door import Door as PublicDoor
 
@@ -112,7 +109,7 @@ def web(settings: Settings, db: Database) -> Edge:
         # A server's disk is its own affair.
         free_space=0 if db.shared else settings.free_space * 1_000_000,
     )
-    house.export = partial(_export, db)
+    house.export = _exporting(db)
     house.backups, house.backs_up = folder_of_backups(settings, db), bool(settings.backup)
     if 0 < len(settings.metrics_token) < TOKEN_MIN:
         raise Bad(f"TIDINGS_METRICS_TOKEN must have at least {TOKEN_MIN} characters")
@@ -127,12 +124,13 @@ def web(settings: Settings, db: Database) -> Edge:
     )
 
 
-def _export(db: Database, account_id: int, form: str, wanted: Wanted, to: TextIO) -> int:
-    """Write people, reading by connections of this thread's own."""
-    with contextlib.closing(Database(db.url, clock=db.clock, pepper=db.pepper)) as mine:
-        if form == "csv":
-            return outward.as_csv(mine, account_id, wanted, to)
-        return outward.as_lines(mine, account_id, wanted, to, whole=False)
+def _exporting(db: Database) -> Export:
+    """Return what writes people, for a door that sends them on."""
+
+    def export(account_id: int, form: str, wanted: Wanted) -> AsyncIterator[bytes]:
+        return exporter.exported(exporter.Task(db.url, account_id, form, wanted))
+
+    return export
 
 
 def _error_of(path: str) -> Callable[[int, str, str], Reply]:

@@ -19,7 +19,11 @@ SUBJECT = "Please confirm your subscription"
 _TAGS = re.compile(r"<[^>]*>")
 _BLANK = re.compile(r"\n{3,}")
 
-PAGE = '<!doctype html><html lang="{}"><body style="font:16px/1.5 sans-serif;color:#1a1a1a">{}</body></html>'
+# An address of 100 characters is broken where a phone ends.
+PAGE = (
+    '<!doctype html><html lang="{}"><body style="font:16px/1.5 sans-serif;color:#1a1a1a;'
+    'overflow-wrap:anywhere">{}</body></html>'
+)
 _BUTTON = (
     "display:inline-block;padding:12px 20px;border-radius:6px;background:#1d4ed8;color:#ffffff;"
     "text-decoration:none;font-weight:600"

@@ -17,8 +17,6 @@ from tidings.store.tx import Rx, Tx
 OCCASION = "sequence-email"
 # Who is at work on a person when their entry is due; such work takes milliseconds.
 AGAIN_MS = 1_000
-# People beyond these are shown as so many or more: an index of a million is not walked for a page.
-COUNTED_MOST = 10_000
 # Sequences or emails asked for at once; one text serves every number.
 _ASKED = 50
 _NOTHING = -1
@@ -29,9 +27,13 @@ _COUNTS = (
     f" LIMIT :most) AS few) FROM (VALUES {_REFS}) AS one,"
     " (VALUES ('inside'), ('held'), ('ended'), ('left')) AS state"
 )
+_BEHIND_NONE = (
+    "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE account_id = :account_id"
+    " AND sequence_id = :sequence_id AND email_id IS NULL AND state IN ('inside', 'held') LIMIT :most) AS few"
+)
 _BEHIND = (
     "SELECT one.column1, (SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE account_id = :account_id"  # noqa: S608 (our names)
-    " AND sequence_id = :sequence_id AND COALESCE(email_id, 0) = one.column1"
+    " AND sequence_id = :sequence_id AND email_id = one.column1"
     f" AND state IN ('inside', 'held') LIMIT :most) AS few) FROM (VALUES {_REFS}) AS one"
 )
 
@@ -197,31 +199,29 @@ def of_subscriber(rx: Rx, subscriber_id: int, limit: int = 1_000) -> list[Entry]
     return [Entry(*row) for row in rows]
 
 
-def counts(rx: Rx, sequence_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Return how many entries of these sequences are in each state; no more than `COUNTED_MOST` of one."""
+def counts(rx: Rx, sequence_ids: Sequence[int], most: int) -> dict[int, dict[str, int]]:
+    """Return how many entries of these sequences are in each state; no more than `most` of one."""
     found: dict[int, dict[str, int]] = {one: {} for one in sequence_ids}
     for at in range(0, len(sequence_ids), _ASKED):
         names = _named(sequence_ids[at : at + _ASKED])
-        for sequence_id, state, n in rx.all(
-            _COUNTS, account_id=rx.account_id, most=COUNTED_MOST + 1, **names
-        ):
+        for sequence_id, state, n in rx.all(_COUNTS, account_id=rx.account_id, most=most, **names):
             if sequence_id != _NOTHING:
-                found[sequence_id][state] = min(int(n), COUNTED_MOST)
+                found[sequence_id][state] = int(n)
     return found
 
 
-def behind(rx: Rx, sequence_id: int, email_ids: Sequence[int]) -> dict[int, int]:
-    """Return how many are inside or held behind each of these emails; 0 stands for who has had none yet.
+def behind(rx: Rx, sequence_id: int, email_ids: Sequence[int], most: int) -> dict[int, int]:
+    """Return how many are inside or held behind each of these emails, and under 0 who has had none yet.
 
-    No more than `COUNTED_MOST` of one.
+    No more than `most` of one; 50,000 in all take some 10 ms at 1,000,000 entries.
     """
-    found: dict[int, int] = {}
+    options = {"account_id": rx.account_id, "sequence_id": sequence_id, "most": most}
+    none = rx.one(_BEHIND_NONE, **options)
+    found = {0: int(none[0]) if none else 0}
     for at in range(0, len(email_ids), _ASKED):
         names = _named(email_ids[at : at + _ASKED])
-        rows = rx.all(
-            _BEHIND, account_id=rx.account_id, sequence_id=sequence_id, most=COUNTED_MOST + 1, **names
-        )
-        found |= {row[0]: min(int(row[1]), COUNTED_MOST) for row in rows if row[0] != _NOTHING}
+        rows = rx.all(_BEHIND, **options, **names)
+        found |= {row[0]: int(row[1]) for row in rows if row[0] != _NOTHING}
     return found
 
 

@@ -16,7 +16,7 @@ from tidings.store.tx import Rx, Tx
 PAGE = 50
 # The reason of what an owner has added, and alone may take out.
 BY_OWNER = "added by the account"
-COUNTED_MOST = 10_000
+COUNTED_MOST = 1_000
 
 _PURPOSE = b"suppress\0"
 # A digest says of anybody whom one can guess whether they are held, so all of its bits are kept:

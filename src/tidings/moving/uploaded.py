@@ -45,7 +45,8 @@ Keep = Callable[[Sequence[Refusal]], None]
 
 
 def look(db: Database, account_id: int, path: str, wishes: Wishes) -> tuple[Seen, int]:
-    """Return how a file is understood, and its size unpacked."""
+    """Return how a file is understood, and its size unpacked; fields that are missing are shown as made."""
+    wishes = msgspec.structs.replace(wishes, create_fields=True)
     with _said():
         file = _opened(path, wishes)
         return _seen(db, account_id, file, wishes), file.source.size

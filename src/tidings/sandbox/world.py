@@ -20,7 +20,7 @@ from tidings.store import migrate
 from tidings.store.db import Database
 from tidings.store.tx import Rx
 from tidings.tokens import Links
-from tidings.web.api_v3 import shapes
+from tidings.web.api_v3 import payloads, shapes
 from tidings.web.house import House
 from tidings.web.http import Edge, Reply, html_reply, normalise
 
@@ -57,7 +57,7 @@ class World:
     ) -> None:
         self.db = _opened(path, clock)
         links = Links(base_url, _KEY)
-        self._house = House(self.db, links, rate_limit, sends_nothing=True)
+        self._house = House(self.db, links, rate_limit, sends_nothing=True, payload=payloads.of_event)
         # Without a token nobody is told any figures.
         self._web = app.Web(self._house, Metrics(self.db, ""))
         self.edge = Edge(

@@ -1,9 +1,8 @@
 """What `app` hands to every door: the database, the links, the limits, as values."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TextIO
 
 from tidings.core.events import Event
 from tidings.core.exporting import Wanted
@@ -13,8 +12,8 @@ from tidings.mail.press import Press
 from tidings.store.db import Database
 from tidings.tokens import Links
 
-# Writes the people of an account that are wanted as csv or jsonl; blocks, so it is called in a thread.
-Export = Callable[[int, str, Wanted, TextIO], int]
+# Writes the people of an account that are wanted, as csv or jsonl.
+Export = Callable[[int, str, Wanted], AsyncIterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)

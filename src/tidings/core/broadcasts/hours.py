@@ -31,7 +31,7 @@ def series(rx: Rx, broadcast_id: int, most: int = HOURS_MOST) -> Series:
     rows = rx.all(
         "SELECT kind, hour_at, n FROM broadcast_hours WHERE account_id = :account_id"
         " AND broadcast_id = :broadcast_id AND kind IN ('opens', 'clicks', 'unsubscribes')"
-        " AND hour_at >= :since AND hour_at < :until ORDER BY hour_at LIMIT :rows",
+        " AND hour_at >= :since AND hour_at < :until LIMIT :rows",
         account_id=rx.account_id,
         broadcast_id=broadcast_id,
         since=since,
@@ -40,8 +40,9 @@ def series(rx: Rx, broadcast_id: int, most: int = HOURS_MOST) -> Series:
     )
     if not rows:
         return Series(since, [], [], [])
-    first = since or int(rows[0][1])
-    hours = min((int(rows[-1][1]) - first) // HOUR_MS + 1, most)
+    moments = [int(row[1]) for row in rows]
+    first = since or min(moments)
+    hours = min((max(moments) - first) // HOUR_MS + 1, most)
     found = {kind: [0] * hours for kind in HOURLY}
     for kind, at, n in rows:
         place = (at - first) // HOUR_MS

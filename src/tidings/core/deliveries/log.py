@@ -54,18 +54,7 @@ def leaf(rx: Rx, broadcast_id: int, fate: str, *, after_id: int = 0) -> Leaf:
     A page may have fewer rows than fit, even none, and others behind it.
     """
     if fate in _UNSENT:
-        rows = rx.all(
-            f"SELECT {COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
-            " AND broadcast_id = :broadcast_id AND state IN ('failed', 'uncertain') AND state = :state"
-            " AND id > :after_id ORDER BY id LIMIT :limit",
-            account_id=rx.account_id,
-            broadcast_id=broadcast_id,
-            state=fate,
-            after_id=after_id,
-            limit=PAGE,
-        )
-        found = [Row(*row) for row in rows]
-        return Leaf(found, found[-1].id if len(found) == PAGE else None)
+        return _unsent(rx, broadcast_id, fate, after_id)
     names = {"account_id": rx.account_id, "occasion": f"broadcast:{broadcast_id}", "after_id": after_id}
     last = rx.one(
         "SELECT subscriber_id FROM deliveries WHERE account_id = :account_id AND occasion = :occasion"
@@ -77,6 +66,31 @@ def leaf(rx: Rx, broadcast_id: int, fate: str, *, after_id: int = 0) -> Leaf:
     found = [Row(*row) for row in rx.all(_PAGES[fate], until_id=until_id, limit=PAGE, **names)]
     if len(found) == PAGE:
         return Leaf(found, found[-1].subscriber_id)
+    return Leaf(found, until_id if last else None)
+
+
+def _unsent(rx: Rx, broadcast_id: int, state: str, after_id: int) -> Leaf:
+    """Return a page of those that were not sent, by the index of them alone."""
+    names = {"account_id": rx.account_id, "broadcast_id": broadcast_id, "after_id": after_id}
+    last = rx.one(
+        "SELECT id FROM deliveries WHERE account_id = :account_id AND broadcast_id = :broadcast_id"
+        " AND state IN ('failed', 'uncertain') AND id > :after_id ORDER BY id LIMIT 1 OFFSET :skip",
+        skip=LOOKED_MOST - 1,
+        **names,
+    )
+    until_id = int(last[0]) if last else 2**62
+    rows = rx.all(
+        f"SELECT {COLUMNS} FROM deliveries WHERE account_id = :account_id"  # noqa: S608 (our columns)
+        " AND broadcast_id = :broadcast_id AND state IN ('failed', 'uncertain') AND state = :state"
+        " AND id > :after_id AND id <= :until_id ORDER BY id LIMIT :limit",
+        state=state,
+        until_id=until_id,
+        limit=PAGE,
+        **names,
+    )
+    found = [Row(*row) for row in rows]
+    if len(found) == PAGE:
+        return Leaf(found, found[-1].id)
     return Leaf(found, until_id if last else None)
 
 
@@ -98,16 +112,15 @@ def refusals(rx: Rx, broadcast_id: int) -> list[Refusal]:
     Of more than `REFUSALS_LOOKED` the first are grouped.
     """
     rows = rx.all(
-        "SELECT state, code, COUNT(*) AS n, MIN(reply) FROM (SELECT state,"
-        " SUBSTR(COALESCE(reply, ''), 1, 3) AS code, reply FROM deliveries WHERE account_id = :account_id"
-        " AND broadcast_id = :broadcast_id AND state IN ('failed', 'uncertain') ORDER BY id LIMIT :looked)"
-        " AS ended GROUP BY state, code ORDER BY n DESC, state, code LIMIT :most",
+        "SELECT state, SUBSTR(COALESCE(reply, ''), 1, 200) FROM deliveries WHERE account_id = :account_id"
+        " AND broadcast_id = :broadcast_id AND state IN ('failed', 'uncertain') ORDER BY id LIMIT :looked",
         account_id=rx.account_id,
         broadcast_id=broadcast_id,
         looked=REFUSALS_LOOKED,
-        most=CODES_MOST,
     )
-    return [
-        Refusal(state, code if str(code).isdecimal() else "", n, example or "")
-        for state, code, n, example in rows
-    ]
+    found: dict[tuple[str, str], list[str]] = {}
+    for state, reply in rows:
+        code = reply[:3] if reply[:3].isdecimal() else ""
+        found.setdefault((state, code), []).append(reply)
+    alike = [Refusal(state, code, len(said), said[0]) for (state, code), said in found.items()]
+    return sorted(alike, key=lambda one: (-one.n, one.state, one.code))[:CODES_MOST]

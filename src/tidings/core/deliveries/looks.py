@@ -10,16 +10,21 @@ import msgspec
 from tidings.store.tx import Rx
 
 # Rows that are counted, and rows of which the newest tell why they wait.
-COUNTED_MOST = 10_000
+COUNTED_MOST = 5_000
 TOLD_MOST = 500
-# The newest tries that did not simply succeed: a broadcast to a million with two percent of refusals.
-REFUSALS_MOST = 20_000
+# The newest tries that did not simply succeed: some 20 ms, whatever was refused.
+REFUSALS_MOST = 10_000
 UNSENT = 20
 REASONS = 4
 
 # What a reply begins with where it holds the server's own words.
-_CODE = re.compile(
-    r"(?:given up: |the server answered )?([245]\d\d)(?:[ -]+([245]\.\d{1,3}\.\d{1,3})(?![.\d]))?"
+_CODE = re.compile(r"([245]\d\d)(?:[ -]+([245]\.\d{1,3}\.\d{1,3})(?![.\d]))?")
+
+# As much of a reply as holds both codes: replies are alike so far, and behind it hardly ever.
+_HEAD = (
+    "CASE WHEN substr(reply, 1, 10) = 'given up: ' THEN substr(reply, 11, 13)"
+    " WHEN substr(reply, 1, 20) = 'the server answered ' THEN substr(reply, 21, 13)"
+    " ELSE substr(reply, 1, 13) END"
 )
 
 
@@ -104,8 +109,10 @@ def waiting(rx: Rx) -> list[Waiting]:
         for lane, sql in _COUNT.items()
         for state, n in rx.all(sql, account_id=rx.account_id, most=COUNTED_MOST)
     ]
+    # By the index of what is held, some thousand rows of all accounts: without the plus SQLite goes through
+    # every mail of the account, 0.8 s of a million.
     rows = rx.all(
-        "SELECT lane, state, COUNT(*) FROM deliveries WHERE account_id = :account_id"
+        "SELECT lane, state, COUNT(*) FROM deliveries WHERE +account_id = :account_id"
         " AND state IN ('claimed', 'handed') GROUP BY lane, state ORDER BY lane DESC, state",
         account_id=rx.account_id,
     )
@@ -144,11 +151,12 @@ def reasons(rx: Rx, *, broadcast_id: int | None = None, lane: str = "bulk") -> l
 
 
 def refusals(rx: Rx, since_at: int) -> Refusals:
-    """Return how often mail was refused since a time, by the server's code; reads up to 20,000 rows."""
+    """Return how often mail was refused since a time, by the server's code; reads up to 10,000 rows."""
     rows = rx.all(
-        "SELECT head, state, verdict, COUNT(*), MAX(reply) FROM (SELECT substr(reply, 1, 40) AS head, state,"
-        " verdict, reply, at FROM attempts WHERE account_id = :account_id ORDER BY id DESC LIMIT :most)"
-        " AS newest WHERE at >= :since_at AND state <> 'sent' GROUP BY head, state, verdict",
+        f"SELECT {_HEAD} AS head, state, verdict, COUNT(*), MAX(reply) FROM"  # noqa: S608 (ours)
+        " (SELECT state, verdict, reply, at FROM attempts WHERE account_id = :account_id"
+        " ORDER BY id DESC LIMIT :most) AS newest WHERE at >= :since_at AND state <> 'sent'"
+        " GROUP BY head, state, verdict",
         account_id=rx.account_id,
         since_at=since_at,
         most=REFUSALS_MOST,

@@ -100,13 +100,13 @@ def attempts_of_many(rx: Rx, delivery_ids: list[int]) -> dict[int, list[Attempt]
     names = {f"id{at}": one for at, one in enumerate((delivery_ids + delivery_ids[-1:] * PAGE)[:PAGE])}
     rows = rx.all(
         "SELECT delivery_id, n, state, verdict, reply, at FROM attempts WHERE account_id = :account_id"  # noqa: S608 (our names)
-        f" AND delivery_id IN ({', '.join(':' + name for name in names)}) ORDER BY id LIMIT :most",
+        f" AND delivery_id IN ({', '.join(':' + name for name in names)}) LIMIT :most",
         account_id=rx.account_id,
         most=PAGE * 20,
         **names,
     )
     found: dict[int, list[Attempt]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row[1]):
         found.setdefault(row[0], []).append(Attempt(*row[1:]))
     return found
 

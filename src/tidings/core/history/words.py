@@ -160,16 +160,11 @@ class Names:
         return name or f"{ref_id} (gone)"
 
 
-def _tag(rx: Rx, tag_id: int) -> str | None:
-    tag = tags.all_tags(rx).get(tag_id)
-    return tag.name if tag else None
-
-
 # What is in memory.
 _LOOK: dict[str, Callable[[Rx, int], str | None]] = {
     "form": lambda rx, ref_id: forms.find(rx, ref_id).name,
     "sequence": lambda rx, ref_id: sequences.find(rx, ref_id).name,
-    "tag": _tag,
+    "tag": tags.name_of,
     "field": lambda rx, ref_id: custom_fields.find(rx, ref_id).label,
 }
 

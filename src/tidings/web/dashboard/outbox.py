@@ -4,7 +4,7 @@ import shlex
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from tidings.core import accounts, deliveries, forms, outbox, subscribers
+from tidings.core import accounts, deliveries, forms, outbox
 from tidings.core.accounts import Account
 from tidings.core.broadcasts import shown
 from tidings.core.forms import Form
@@ -124,9 +124,7 @@ def _page(rx: Rx, number: int) -> Page:
     kept = outbox.newest(rx, number)
     older = len(kept) == outbox.PAGE and bool(outbox.newest(rx, number + 1))
     origins = deliveries.origins(rx, [one.delivery_id for one in kept])
-    # Who was erased is known no more, and their mail is gone; what else is kept leads nowhere.
-    people = subscribers.by_ids(rx, list({whose for _, whose in origins.values()}))
-    whom = {one: whose for one, (_, whose) in origins.items() if whose in people}
+    whom = {one: whose for one, (_, whose) in origins.items()}
     return Page(kept, older, whom, occasions.words(rx, {one: why for one, (why, _) in origins.items()}))
 
 
@@ -136,9 +134,8 @@ def _one(rx: Rx, mail_id: int) -> One | None:
         return None
     delivery_id, raw = found
     occasion, whose = deliveries.origins(rx, [delivery_id]).get(delivery_id, ("", 0))
-    known = bool(subscribers.by_ids(rx, [whose])) if whose else False
     why = occasions.words(rx, {delivery_id: occasion})[delivery_id] if occasion else None
-    return One(raw, whose if known else 0, why)
+    return One(raw, whose, why)
 
 
 def first_steps(rx: Rx) -> tuple[Account, Form | None]:

@@ -100,6 +100,7 @@ async def show(asked: Asked) -> Reply:
         repeated=await house.db.scan(INSTALLATION, checking.unsent) if installed.held else None,
         looked=await asked.scan(_looked),
         counted_most=looks.COUNTED_MOST,
+        refusals_most=looks.REFUSALS_MOST,
         days=DAYS,
     )
 

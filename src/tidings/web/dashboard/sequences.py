@@ -18,6 +18,9 @@ NAME_MAX: Final = 255
 # Names offered while somebody types one; any other name of the account works too.
 OFFERED_MOST: Final = 300
 NOTHING: Final = Numbers()
+# People counted for one page, some 10 ms; beyond its step a number is shown as so many or more.
+COUNTED_IN_ALL: Final = 50_000
+STEPS: Final = (10_000, 5_000, 2_000, 1_000, 500, 200)
 
 
 class _Listed(NamedTuple):
@@ -25,6 +28,7 @@ class _Listed(NamedTuple):
 
     sequences: list[Sequence]
     people: dict[int, dict[str, int]]
+    most: int
     numbers: dict[int, Numbers]
     emails: dict[int, tuple[int, int]]
     more: bool
@@ -37,6 +41,7 @@ class _Shown(NamedTuple):
     emails: dict[int, SequenceEmail]
     people: dict[str, int]
     behind: dict[int, int]
+    most: int
     numbers: dict[int, Numbers]
     removed: Numbers
     public: bool
@@ -47,7 +52,7 @@ async def show_list(asked: Asked) -> Reply:
     listed = await asked.scan(_page, asked.page_number)
     return pages.page(
         asked, 200, "sequences/list.html", here="sequences", listed=listed, number=asked.page_number,
-        nothing=NOTHING, most=entries.COUNTED_MOST,
+        nothing=NOTHING, most=listed.most,
     )  # fmt: skip
 
 
@@ -83,7 +88,7 @@ async def show(asked: Asked) -> Reply:
     shown = await asked.scan(_look, asked.id())
     return pages.page(
         asked, 200, "sequences/show.html", here="sequences", shown=shown, one=shown.one, nothing=NOTHING,
-        when=when, most=entries.COUNTED_MOST,
+        when=when, most=shown.most,
     )  # fmt: skip
 
 
@@ -139,6 +144,11 @@ async def exclude(asked: Asked) -> Reply:
     return await _settings(asked, 422, given)
 
 
+def bound(parts: int) -> int:
+    """Return how far so many numbers of people are counted, each of them, for one page."""
+    return next((one for one in STEPS if one * parts <= COUNTED_IN_ALL), STEPS[-1])
+
+
 def when(email: SequenceEmail, default_hour: int | None) -> str:
     """Say on which days and at what hour an email goes out; blank where that is any time."""
     days = "" if email.weekdays == 127 else ", ".join(day[:3] for day in days_of(email.weekdays))
@@ -158,9 +168,11 @@ DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday
 def _page(rx: Rx, number: int) -> _Listed:
     known = list(reversed(sequences.all_sequences(rx).values()))
     some = known[(number - 1) * PAGE : number * PAGE]
+    most = bound(len(some) * 4)
     return _Listed(
         some,
-        entries.counts(rx, [one.id for one in some]),
+        entries.counts(rx, [one.id for one in some], most),
+        most,
         numbers.of_all(rx),
         numbers.emails_of_all(rx),
         len(known) > number * PAGE,
@@ -170,6 +182,7 @@ def _page(rx: Rx, number: int) -> _Listed:
 def _look(rx: Rx, sequence_id: int) -> _Shown:
     one = sequences.find(rx, sequence_id)
     emails = sequences.emails_by_id(rx, sequence_id)
+    most = bound(len(emails) + 5)
     counted = numbers.of_sequence(rx, sequence_id)
     removed = NOTHING
     for email_id, theirs in counted.items():
@@ -178,8 +191,9 @@ def _look(rx: Rx, sequence_id: int) -> _Shown:
     return _Shown(
         one,
         emails,
-        entries.counts(rx, [sequence_id])[sequence_id],
-        entries.behind(rx, sequence_id, [0, *emails]),
+        entries.counts(rx, [sequence_id], most)[sequence_id],
+        entries.behind(rx, sequence_id, list(emails), most),
+        most,
         counted,
         removed,
         sequence_id in sequences.public_names(rx),

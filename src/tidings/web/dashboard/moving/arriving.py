@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import shutil
 import zlib
 from collections.abc import AsyncIterator
 from typing import Final
 
 from tidings.core import uploads
 from tidings.core.uploads import BYTES_MAX, CHUNK_MAX
-from tidings.errors import Invalid, Problem
+from tidings.errors import Conflict, Invalid, Problem
 from tidings.web.dashboard import session
 from tidings.web.dashboard.asked import Asked
 from tidings.web.dashboard.multipart import Parts
@@ -38,6 +39,7 @@ async def take(asked: Asked) -> int:
         raise Foreign
     if not name:
         raise Invalid("file", "is needed: choose one first")
+    _refuse_without_room(asked)
     upload_id = await asked.do("import.send", name, uploads.begin, name)
     whole = False
     try:
@@ -49,6 +51,13 @@ async def take(asked: Asked) -> int:
             with contextlib.suppress(Problem):
                 await asyncio.shield(asked.house.db.write(asked.account_id, uploads.cancel, upload_id))
     return upload_id
+
+
+def _refuse_without_room(asked: Asked) -> None:
+    """Raise Conflict where a file would fill the disk: it lies there twice while it is worked on."""
+    floor = asked.house.free_space
+    if floor and shutil.disk_usage(asked.house.db.folder).free < floor + 2 * BYTES_MAX:
+        raise Conflict("the disk is nearly full: make room first")
 
 
 async def _keep(asked: Asked, upload_id: int, pieces: AsyncIterator[bytes]) -> None:

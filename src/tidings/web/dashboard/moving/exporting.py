@@ -1,8 +1,9 @@
 """`/subscribers/export`: the people of the account as a file, streamed."""
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from typing import Final, Protocol, TextIO
+from typing import Final, Protocol
 
 from tidings.core import forms, sequences, tags
 from tidings.core.exporting import Wanted
@@ -11,7 +12,6 @@ from tidings.web.dashboard import pages
 from tidings.web.dashboard.asked import NO_STORE, Asked, Streamed
 from tidings.web.dashboard.given import Given
 from tidings.web.dashboard.routing import EDITOR, Route
-from tidings.web.dashboard.streaming import written
 from tidings.web.house import Export
 from tidings.web.http import Reply
 
@@ -20,7 +20,7 @@ FORMATS: Final = (
     ("jsonl", "JSON lines, for programs"),
 )
 TYPES: Final = {"csv": b"text/csv; charset=utf-8", "jsonl": b"application/jsonl"}
-# Each has a thread and reads the whole account.
+# Each is a process that reads the whole account.
 EXPORTS_MAX: Final = 2
 _ALL: Final = ("", "Everybody")
 
@@ -60,13 +60,12 @@ async def export(asked: Asked) -> Reply | Streamed:
 
 
 async def _pieces(asked: Asked, export: Export, form: str, wanted: Wanted) -> AsyncIterator[bytes]:
-    def work(to: TextIO) -> int:
-        return export(asked.account_id, form, wanted, to)
-
     asked.house.exports += 1
     try:
-        async for piece in written(work):
-            yield piece
+        # Closed at once where the caller has gone, and not when somebody collects garbage.
+        async with contextlib.aclosing(export(asked.account_id, form, wanted)) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                yield piece
     finally:
         asked.house.exports -= 1
 
