@@ -27,6 +27,7 @@ IDS: Final = {
     "webhooks": "SELECT MIN(id) FROM webhooks WHERE account_id = :a",
     "notices": "SELECT MIN(id) FROM notices WHERE account_id = :a"
     " AND webhook_id = (SELECT MIN(id) FROM webhooks WHERE account_id = :a)",
+    "import": "SELECT id FROM uploads WHERE account_id = :a ORDER BY id",
     "imports": "SELECT MIN(id) FROM imports WHERE account_id = :a",
     "users": "SELECT MAX(user_id) FROM memberships WHERE account_id = :a",
     "sessions": "SELECT MAX(id) FROM sessions WHERE account_id = :a",

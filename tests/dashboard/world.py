@@ -27,6 +27,7 @@ from tidings.core import (
     suppressions,
     tags,
     tracking,
+    uploads,
     users,
     webhooks,
 )
@@ -41,10 +42,11 @@ from tidings.core.automations import Action, Condition, Trigger, Wish
 from tidings.core.broadcasts import Draft, course
 from tidings.core.bulk import Chosen
 from tidings.core.events import Origin
-from tidings.core.importing import Incoming, Slice
+from tidings.core.importing import Incoming, Slice, Tally, Wishes
 from tidings.core.sequences import SequenceEmail
 from tidings.core.signup import Also
 from tidings.core.tracking import Hit
+from tidings.core.uploads import work
 from tidings.core.users import proofs, sessions
 from tidings.mail import address
 from tidings.moving.people import packed
@@ -324,12 +326,55 @@ class Filling:
             Slice(people, [0, 0], [[("tag", self.tags[2])]], 3, rejected=1),
         )
         self.do(importing.finish, begun.id)
+        for until in ("read", "counted", "done"):
+            self._uploaded(until)
         gone = subscribers.person(f"gone.{low}@example.com", "Gone")
         erased = self.do(signup.sign_up, "form", self.plain, gone, Also(), Origin(door="api"))[1]
         self.do(erasure.erase, erased.id, Origin(door="dashboard"))
         asked = {"asked_by": f"{low}@example.com", "tag_id": self.tags[2]}
         for text in ("p1", "p2"):
             self.do(bulk.ask, "tag", Chosen(text=text), expected=3, **asked)
+
+    def _uploaded(self, until: str) -> None:
+        """A file that was sent, and worked on until it is in a state."""
+        say, worker = self.say, "worker"
+        made = self.do(uploads.begin, say("file name"))
+        self.do(uploads.keep, made, 0, 6, b"email\n")
+        self.do(uploads.arrive, made)
+        cells = [say("file cell"), say("file cell")]
+        sample = uploads.Sample(
+            2, cells, "x@example.com", cells[0], "active", [cells[1]], {cells[0]: cells[1]}
+        )
+        columns = [
+            uploads.Column(say("column"), "email"),
+            uploads.Column(say("column"), "field:" + say("column")),
+        ]
+        samples = [sample, uploads.Sample(3, cells, refused=say("reason"))]
+        seen = uploads.Seen("", "utf-8", ",", columns, samples)
+        refusal = uploads.Refusal(1, 2, say("reason"), cells)
+        self.do(work.claim, made, worker)
+        self.do(work.understood, made, worker, seen, size=6)
+        if until == "read":
+            return
+        self.do(uploads.ask, made, Wishes(also=(("tag", say("tag name")[:100]),)))
+        found = uploads.Counted(
+            Tally(made=1, rejected=1),
+            [(say("reason"), 1)],
+            [refusal],
+            [("form", say("name"))],
+            cells,
+            cells,
+            cells,
+        )
+        self.do(work.claim, made, worker)
+        self.do(work.counted, made, worker, seen, found)
+        if until == "counted":
+            return
+        self.do(uploads.start, made, consent=say("consent"), by="owner@example.com")
+        self.do(work.claim, made, worker)
+        self.do(work.begin_import, made, worker, f"upload {self.name}")
+        self.do(work.refuse, made, worker, [refusal])
+        self.do(work.finish, made, worker)
 
     def _incoming(self, record: int, email: str) -> Incoming:
         who = address.parse(email)
