@@ -9,7 +9,7 @@ PY := .venv/bin/python
 ARGS ?=
 WORKERS ?= auto
 # Tests that `make test` runs at small figures: the first are in `make proof` too, all are in `make soak`.
-LONGER := tests/mail/test_message.py \
+LONGER := tests/mail/test_message.py tests/dashboard/test_fuzz.py \
 	$(addprefix tests/core/,test_rules_histories.py test_ledger_histories.py test_two_workers.py)
 LONGEST := $(LONGER) $(addprefix tests/mail/,test_address.py test_content_people.py test_smtp_random.py \
 	test_smtp_tcp.py)

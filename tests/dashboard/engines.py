@@ -1,6 +1,7 @@
 """The engine's loops over a database of a test, until nothing is due; the world answers as it is told."""
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from tidings.engine.scheduler import Scheduler
 from tidings.engine.sender import Sender
 from tidings.engine.steps import Steps
 from tidings.engine.teller import Teller
+from tidings.engine.uploads import Uploads
+from tidings.moving import uploaded
 from tidings.store.db import Database
 from tidings.tokens import Links
 from tidings.web.api_v3 import payloads
@@ -34,6 +37,17 @@ class Engines:
     def run(self) -> None:
         """Work until no loop finds anything."""
         asyncio.run(self._work())
+
+    def look_at_files(self) -> None:
+        """Understand, count and bring in what was uploaded."""
+
+        async def work() -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                engine = Uploads(self.db, uploaded, folder)
+                while await engine.look() or await engine.bring():
+                    pass
+
+        asyncio.run(work())
 
     async def _work(self) -> None:
         db, timing = self.db, Timing()

@@ -57,7 +57,7 @@ def _answered(world: World, url: str, *, lenient: bool) -> Iterator[tuple[Place,
                 whole = html and not framed and "content-disposition" not in headers
                 yield Place(route.pattern, path, signed_in), whole
         if not lenient and 200 not in statuses:
-            raise samples.NoSample(f"GET {route.pattern} shows nothing: {paths} answered {statuses}")
+            raise samples.NoSample(f"GET {route.pattern} shows nothing: {paths[:6]} answered {statuses[:6]}")
 
 
 def _get(url: str, path: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:

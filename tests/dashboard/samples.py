@@ -22,12 +22,13 @@ IDS: Final = {
     "sequences": "SELECT MIN(id) FROM sequences WHERE account_id = :a",
     "emails": "SELECT MIN(id) FROM sequence_emails WHERE account_id = :a"
     " AND sequence_id = (SELECT MIN(id) FROM sequences WHERE account_id = :a)",
-    "broadcasts": "SELECT id FROM broadcasts WHERE account_id = :a ORDER BY id",
+    "broadcasts": "SELECT id FROM broadcasts WHERE account_id = :a ORDER BY id LIMIT 6",
     "rules": "SELECT MIN(id) FROM rules WHERE account_id = :a",
     "webhooks": "SELECT MIN(id) FROM webhooks WHERE account_id = :a",
     "notices": "SELECT MIN(id) FROM notices WHERE account_id = :a"
     " AND webhook_id = (SELECT MIN(id) FROM webhooks WHERE account_id = :a)",
     "import": "SELECT id FROM uploads WHERE account_id = :a ORDER BY id",
+    "keys": "SELECT MIN(id) FROM signing_keys WHERE account_id = :a",
     "imports": "SELECT MIN(id) FROM imports WHERE account_id = :a",
     "users": "SELECT MAX(user_id) FROM memberships WHERE account_id = :a",
     "sessions": "SELECT MAX(id) FROM sessions WHERE account_id = :a",

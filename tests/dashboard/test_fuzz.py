@@ -1,6 +1,7 @@
 """Hostile values in every field and parameter that the pages read: no 500, nothing half done, no way out."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -123,6 +124,9 @@ IDS: Final = (
     "9999999999999999999",
     "00000",
 )
+# Bodies for each route in `make test`.
+BODIES_MOST: Final = 45
+PROOF: Final = bool(os.environ.get("TIDINGS_PROOF"))
 POSTS: Final = [one for one in ROUTES if one.method == "POST"]
 GETS: Final = [one for one in ROUTES if one.method == "GET"]
 
@@ -166,7 +170,9 @@ def attack(asking: Asking, route: Route) -> None:
     path = next(iter(samples.fillings(asking.world, route, asking.world.ada.id)))
     given = reading.fields_of(asking, path, owner)
     before = asking.world.dump()
-    for body, kind in _bodies(given, owner):
+    bodies = list(_bodies(given, owner))
+    # A form of 80 fields has 300 of them; `make proof` sends them all.
+    for body, kind in bodies if PROOF else bodies[:: max(1, len(bodies) // BODIES_MOST)]:
         answer = asking.ask("POST", path, owner, body, {**OURS, "content-type": kind, "x-seal": owner.seal})
         what = f"POST {path} with {body[:300]!r} as {kind}"
         _sound(answer, what)

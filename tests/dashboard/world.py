@@ -17,9 +17,11 @@ from tests.web.doors import BASE, KEY, START_MS, Rooms
 from tidings.core import (
     accounts,
     audit,
+    backups,
     bulk,
     erasure,
     importing,
+    signing,
     signup,
     snippets,
     subscribers,
@@ -27,6 +29,7 @@ from tidings.core import (
     suppressions,
     tags,
     tracking,
+    trials,
     uploads,
     users,
     webhooks,
@@ -42,13 +45,12 @@ from tidings.core.automations import Action, Condition, Trigger, Wish
 from tidings.core.broadcasts import Draft, course
 from tidings.core.bulk import Chosen
 from tidings.core.events import Origin
-from tidings.core.importing import Incoming, Slice, Tally, Wishes
+from tidings.core.importing import Incoming, Slice, Wishes
 from tidings.core.sequences import SequenceEmail
 from tidings.core.signup import Also
 from tidings.core.tracking import Hit
-from tidings.core.uploads import work
 from tidings.core.users import proofs, sessions
-from tidings.mail import address
+from tidings.mail import address, dkim
 from tidings.moving.people import packed
 from tidings.store import migrate
 from tidings.store.db import Database
@@ -177,6 +179,8 @@ class Filling:
         self.now[0] += 5 * HOUR
         self.read_and_left()
         self.moved()
+        self.uploaded()
+        self.tried()
         self.now[0] += DAY
         self.engines.run()
         return self.account
@@ -326,8 +330,6 @@ class Filling:
             Slice(people, [0, 0], [[("tag", self.tags[2])]], 3, rejected=1),
         )
         self.do(importing.finish, begun.id)
-        for until in ("read", "counted", "done"):
-            self._uploaded(until)
         gone = subscribers.person(f"gone.{low}@example.com", "Gone")
         erased = self.do(signup.sign_up, "form", self.plain, gone, Also(), Origin(door="api"))[1]
         self.do(erasure.erase, erased.id, Origin(door="dashboard"))
@@ -335,46 +337,40 @@ class Filling:
         for text in ("p1", "p2"):
             self.do(bulk.ask, "tag", Chosen(text=text), expected=3, **asked)
 
-    def _uploaded(self, until: str) -> None:
-        """A file that was sent, and worked on until it is in a state."""
-        say, worker = self.say, "worker"
-        made = self.do(uploads.begin, say("file name"))
-        self.do(uploads.keep, made, 0, 6, b"email\n")
-        self.do(uploads.arrive, made)
-        cells = [say("file cell"), say("file cell")]
-        sample = uploads.Sample(
-            2, cells, "x@example.com", cells[0], "active", [cells[1]], {cells[0]: cells[1]}
+    def uploaded(self) -> None:
+        """Files of people: one brought in with a record refused, one counted, one looked at."""
+        say = self.say
+        columns = f'Email,First Name,"{say("column").replace(chr(34), "")}"\n'
+        for name, until in (("done", 3), ("counted", 2), ("read", 1)):
+            made = self.do(uploads.begin, f"{name} {say('file name')}.csv")
+            people = f"{name}.{self.name.lower()}@example.com,Bea,Bern\nwrong {say('record')},=X,\n"
+            body = (columns + people).encode()
+            self.do(uploads.keep, made, 0, len(body), body)
+            self.do(uploads.arrive, made)
+            self.engines.look_at_files()
+            if until > 1:
+                self.do(uploads.ask, made, Wishes())
+                self.engines.look_at_files()
+            if until > 2:
+                self.do(uploads.start, made, consent=say("consent"), by=say("user"))
+                self.engines.look_at_files()
+
+    def tried(self) -> None:
+        """Test mails of a draft, of a sequence's email and of a form; a signing key; a backup asked for."""
+        draft = self._rows("SELECT MIN(id) FROM broadcasts WHERE account_id = :a AND status = 'draft'")
+        email = self._rows("SELECT MIN(id) FROM sequence_emails WHERE account_id = :a")
+        to = [f"test.{self.name.lower()}@example.com"]
+        self.do(trials.ask, draft[0][0], to)
+        self.do(trials.ask_of_email, email[0][0], to)
+        self.do(trials.ask_of_form, self.double, to)
+        self.do(
+            signing.create,
+            Links(BASE, KEY),
+            f"{self.name.lower()}.example.com",
+            "t1",
+            dkim.make_key("ed25519"),
         )
-        columns = [
-            uploads.Column(say("column"), "email"),
-            uploads.Column(say("column"), "field:" + say("column")),
-        ]
-        samples = [sample, uploads.Sample(3, cells, refused=say("reason"))]
-        seen = uploads.Seen("", "utf-8", ",", columns, samples)
-        refusal = uploads.Refusal(1, 2, say("reason"), cells)
-        self.do(work.claim, made, worker)
-        self.do(work.understood, made, worker, seen, size=6)
-        if until == "read":
-            return
-        self.do(uploads.ask, made, Wishes(also=(("tag", say("tag name")[:100]),)))
-        found = uploads.Counted(
-            Tally(made=1, rejected=1),
-            [(say("reason"), 1)],
-            [refusal],
-            [("form", say("name"))],
-            cells,
-            cells,
-            cells,
-        )
-        self.do(work.claim, made, worker)
-        self.do(work.counted, made, worker, seen, found)
-        if until == "counted":
-            return
-        self.do(uploads.start, made, consent=say("consent"), by="owner@example.com")
-        self.do(work.claim, made, worker)
-        self.do(work.begin_import, made, worker, f"upload {self.name}")
-        self.do(work.refuse, made, worker, [refusal])
-        self.do(work.finish, made, worker)
+        self.do(backups.ask, self.say("user"))
 
     def _incoming(self, record: int, email: str) -> Incoming:
         who = address.parse(email)
