@@ -2,13 +2,15 @@
 
 People with two custom fields and two tags in a shuffled order, beside three limits measured in the same
 run: the file read alone, the same rows into one bare staging table, and the longest that a slice held
-the writer. Then the export. Everything stays in a temporary folder.
+the writer. Then the export. Everything stays in a temporary folder. The CPU is that of the importing process
+and of its reading one, without PostgreSQL's.
 """
 
 import argparse
 import csv
 import io
 import random
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -40,8 +42,11 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--database", nargs="*", default=["sqlite", "postgresql"])
     chosen = parser.parse_args()
-    print("| database | rows | import | file read alone | bare staging | longest slice | export |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| database | rows | import | CPU a row: writing, reading | file read alone | bare staging |"
+        " longest slice | export |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for kind in chosen.database:
         with tempfile.TemporaryDirectory() as folder:
             _measure(kind, chosen.rows, Path(folder))
@@ -63,14 +68,17 @@ def _measure(kind: str, rows: int, folder: Path) -> None:
         read = _timed(lambda: course.trial(db, account, file, wishes, lambda *_: None))
         staged = _timed(lambda: _stage(db, account, rows))
         longest = [0.0]
+        before = _cpu()
         took = _timed(lambda: _run(db, account, file, wishes, longest))
+        spent = [1e6 * (now - then) / rows for now, then in zip(_cpu(), before, strict=True)]
         out = _timed(lambda: outward.as_csv(db, account, Wanted(), io.StringIO()))
     finally:
         db.close()
         if kind != "sqlite":
             postgres.drop_database(url)
     print(
-        f"| {kind} | {rows:,} | {rows / took:,.0f}/s | {rows / read:,.0f}/s | {rows / staged:,.0f}/s |"
+        f"| {kind} | {rows:,} | {rows / took:,.0f}/s | {spent[0]:.1f}, {spent[1]:.1f} us |"
+        f" {rows / read:,.0f}/s | {rows / staged:,.0f}/s |"
         f" {longest[0] * 1_000:.0f} ms | {rows / out:,.0f}/s |",
         flush=True,
     )
@@ -118,6 +126,14 @@ def _stage(db: Database, account: int, rows: int) -> None:
 
     for at in range(0, rows, STAGED):
         db.write_now(account, load, at)
+
+
+def _cpu() -> tuple[float, float]:
+    """Return the seconds of CPU that this process and its children that ended have had."""
+    return tuple(  # type: ignore[return-value]
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def _timed(work: Callable[[], object]) -> float:

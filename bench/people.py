@@ -6,6 +6,7 @@ median and the worst of `--times`, and how many queries it takes. Everything sta
 """
 
 import argparse
+import asyncio
 import os
 import random
 import statistics
@@ -16,14 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from tests.setup import postgres
-from tidings.core import accounts, finding, forms, sequences, tags
+from tests.web.asgi import call
+from tidings.core import accounts, bulk, finding, forms, sequences, tags
+from tidings.core.bulk import Chosen
 from tidings.core.counters import BITS, DATED_BITS, DAY_MS
 from tidings.core.finding import Query, laying
 from tidings.core.search import blocks
+from tidings.core.users import sessions
 from tidings.store import ids, migrate
 from tidings.store.db import Database
 from tidings.store.definitions import Definitions
 from tidings.store.tx import Rx, Tx
+from tidings.tokens import Links
+from tidings.web.dashboard.door import Door
+from tidings.web.house import House
 
 ROWS = (1_000, 1_000_000)
 SLICE = 20_000
@@ -51,6 +58,8 @@ PERSON = (
     "updated_at",
 )
 JOINED = ("account_id", "subscriber_id", "{}_id", "subscriber_state", "confirmations", "created_at")
+KEY = b"the master key of a measurement."
+BULK_S = 5.0
 SINCE = 1_700_000_000_000
 
 
@@ -214,6 +223,56 @@ def questions(filled: Filled) -> Iterator[tuple[str, Ask]]:
     yield "list: of the sequence", page(kind="sequence", ref_id=filled.sequence)
 
 
+def addresses(filled: Filled) -> Iterator[str]:
+    """Yield the pages that are timed."""
+    person = filled.last[0] - 1
+    yield from ("/subscribers", "/subscribers?page=9000", "/subscribers?state=active&page=3000")
+    yield from (f"/subscribers?in=tag-{filled.tags[0]}", f"/subscribers?in=form-{filled.form}&state=bounced")
+    yield from (f"/subscribers?q={word}" for word in ("mar", "777", "quixanbel", "zzzyx"))
+    yield "/subscribers?q=gmail.com&state=inactive"
+    yield from (f"/subscribers/{person}", f"/subscribers/{person}/mails")
+    yield from (f"/subscribers/change?only=all&{of}" for of in ("state=active", "q=quixan", "q=mar"))
+    yield "/subscribers/changes"
+
+
+async def _pages(db: Database, filled: Filled, times: int) -> None:
+    """Time whole pages, without HTTP."""
+    db.pepper = KEY
+    door = Door(House(db, Links("http://127.0.0.1", KEY), 0, sends_nothing=True))
+    token = db.write_now(filled.account, sessions.link)
+    answer = await call(door, "POST", f"/sign-in/{token}", {"sec-fetch-site": "same-origin"})
+    browser = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+    print("\n| page | median | worst |\n|---|---|---|")
+    for path in addresses(filled):
+        took = []
+        for _ in range(times):
+            at = time.perf_counter()
+            answer = await call(door, "GET", path, browser)
+            took.append((time.perf_counter() - at) * 1e3)
+        said = "" if answer.status == 200 else f" (answered {answer.status})"
+        print(f"| {path}{said} | {statistics.median(took):.1f} ms | {max(took):.1f} ms |", flush=True)
+
+
+def _bulk(db: Database, filled: Filled) -> None:
+    """Tag active people for some seconds, slice by slice."""
+    asked = db.write_now(
+        filled.account, bulk.ask, "tag", Chosen(state="active"), asked_by="bench", expected=0,
+        tag_id=filled.tags[2],
+    )  # fmt: skip
+    began, worst, n = time.perf_counter(), 0.0, 0
+    while time.perf_counter() - began < BULK_S:
+        change = db.read_now(filled.account, bulk.find, asked.id)
+        if change.state != "waiting":
+            break
+        found = db.read_now(filled.account, bulk.look, change)
+        at = time.perf_counter()
+        db.write_now(filled.account, bulk.do, found)
+        worst = max(worst, time.perf_counter() - at)
+        n += len(found.ids)
+    seconds = time.perf_counter() - began
+    print(f"\n{n:,} people tagged at once, {n / seconds:,.0f}/s; the longest slice {worst * 1e3:.0f} ms\n")
+
+
 def _laid(db: Database) -> tuple[int, float, float, float]:
     """Lay the whole index; return blocks, seconds in all, and the longest read and write."""
     began, n, read, kept = time.perf_counter(), 0, 0.0, 0.0
@@ -267,6 +326,8 @@ def _measure(kind: str, rows: int, folder: Path, times: int) -> None:
                 flush=True,
             )
         session.close()
+        asyncio.run(_pages(db, filled, times))
+        _bulk(db, filled)
     finally:
         db.close()
         if server:

@@ -51,6 +51,52 @@ def test_everybody_joins_what_is_typed(run: Run, file: Path, tmp_path: Path) -> 
     assert (bea["state"], bea["tags"]) == ("inactive", ["customer", "moved"])
 
 
+def test_forms_and_sequences_are_made_when_asked_for(
+    run: Run, acme: dict[str, object], tmp_path: Path
+) -> None:
+    (tmp_path / "people.csv").write_text("email\nbea@example.com\n")
+    wanted = (
+        "import",
+        "people.csv",
+        "--form",
+        "Door",
+        "--form",
+        "#7",
+        "--sequence",
+        "Course",
+        "--tag",
+        "new",
+    )
+    tried = run(*wanted, "--create-things", "--dry-run")
+    for line in ("forms that would be made: Door", "sequences that would be made: Course", "1 would be new"):
+        assert line in tried.out
+    assert "there is no form #7: nobody joined it" in tried.out
+    assert (
+        "there is no form Door: nobody joined it; --create-things makes what is missing" in run(*wanted).out
+    )
+    # A trial says what would become of who is known: they would join what is made for them.
+    assert "0 would be new, 1 changed" in run(*wanted, "--create-things", "--dry-run").out
+    assert "0 are new, 1 changed" in run(*wanted, "--create-things").out
+    assert "0 would be new, 0 changed, 1 as before" in run(*wanted, "--create-things", "--dry-run").out
+    bea = json.loads(run("export", "--format", "jsonl").out)
+    assert (bea["forms"], bea["sequences"], bea["tags"]) == (["Door"], ["Course"], ["new"])
+    db = Database(f"sqlite:///{tmp_path}/data/tidings.db")
+    assert rows(db, "SELECT confirmation, archived_at FROM forms WHERE name = 'Door'") == [("double", None)]
+    recount(db)
+    db.close()
+
+
+def test_a_trial_counts_changed_values_as_changed(run: Run, file: Path, tmp_path: Path) -> None:
+    assert run("import", "people.csv", "--create-fields").code == 0
+    assert "0 changed, 1 as before" in run("import", "people.csv", "--dry-run").out
+    (tmp_path / "people.csv").write_text("email,City,Street\nbea@example.com,Mainz,A\ncal@example.com,,\n")
+    tried = run("import", "people.csv", "--dry-run")
+    assert "1 would be new, 1 changed" in tried.out
+    (tmp_path / "people.csv").write_text("email,City,Street\nbea@example.com,,A\n")
+    assert "0 changed, 1 as before" in run("import", "people.csv", "--dry-run").out
+    assert "1 changed" in run("import", "people.csv", "--dry-run", "--create-fields").out
+
+
 def test_a_file_that_is_no_table_is_a_sentence(run: Run, acme: dict[str, object], tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"email\na\0@example.com\n")
     ended = run("import", "x.csv")
@@ -79,11 +125,11 @@ def test_an_import_that_was_killed_goes_on_and_doubles_nobody(
         killed += done.returncode == -signal.SIGKILL
     assert killed == 3
     db = Database(f"sqlite:///{tmp_path}/data/tidings.db")
-    ((place,),) = rows(db, "SELECT place FROM imports")
-    assert 0 < int(str(place)) < 20_000
+    ((done_so_far,),) = rows(db, "SELECT place + within FROM imports")
+    assert 0 < int(str(done_so_far)) < 20_000
     assert run("import", "many.csv").code == 0
     assert rows(db, "SELECT COUNT(*) FROM imports") == [(1,)]
-    assert rows(db, "SELECT made, rejected, place FROM imports") == [(19_980, 20, 20_000)]
+    assert rows(db, "SELECT made, rejected, place, within FROM imports") == [(19_980, 20, 20_000, 0)]
     assert rows(db, "SELECT COUNT(*) FROM subscribers") == [(19_980,)]
     refusals = (tmp_path / "many.csv.rejected.csv").read_text().splitlines()[1:]
     assert [int(line.split(",")[0]) for line in refusals] == [n + 1 for n in wrong]

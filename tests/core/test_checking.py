@@ -54,7 +54,7 @@ def lived(db: Database, cast: Cast, clock: Clock) -> Owner:
 def test_a_database_that_lived_is_sound(db: Database, lived: Owner) -> None:
     recount(db)
     assert wrong(db) == {}
-    assert len(db.read_now(INSTALLATION, checking.look)) == 9
+    assert len(db.read_now(INSTALLATION, checking.look)) == 10
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,16 @@ def test_a_database_that_lived_is_sound(db: Database, lived: Owner) -> None:
             "UPDATE subscriptions SET subscriber_state = 'bounced' WHERE subscriber_state = 'cancelled'",
             "states of subscribers in their subscriptions",
             "says bounced, subscriber 13 is cancelled",
+        ),
+        (
+            "UPDATE subscriptions SET subscriber_id = 999 WHERE id = 1",
+            "subscriptions of somebody in something",
+            "account 1: subscription 1 is about subscriber 999, which is not there",
+        ),
+        (
+            "UPDATE subscriptions SET tag_id = 998 WHERE tag_id = 2",
+            "subscriptions of somebody in something",
+            "is about tag 998, which is not there",
         ),
         (
             "UPDATE counters SET n = n + 1 WHERE kind = 'broadcasts' AND bucket = -1",

@@ -1,14 +1,17 @@
 """Imports: people in sets, states that never get better, a place that is kept with its slice."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.core.cast import HOUR, NOON, Cast, Owner, names, rows, told
 from tests.core.recount import recount
 from tidings.core import erasure, importing, subscribers, subscriptions, webhooks
 from tidings.core.events import Origin
-from tidings.core.importing import Incoming, Slice, Taken, Tally
+from tidings.core.importing import Incoming, Place, Slice, Taken, Tally
 from tidings.errors import Conflict
 from tidings.mail import address
+from tidings.moving.people import packed
 from tidings.store.db import Database
 
 BEFORE = NOON - 400 * 24 * HOUR
@@ -19,20 +22,39 @@ def pepper(db: Database) -> None:
     db.pepper = b"k" * 32
 
 
-def one(record: int, email: str, state: str = "active", things: int = 0, **more: object) -> Incoming:
+def one(
+    record: int,
+    email: str,
+    state: str = "active",
+    *,
+    first_name: str | None = None,
+    fields: dict[str, str] | None = None,
+    **origin: str,
+) -> Incoming:
     """Return somebody of a file."""
     who = address.parse(email)
-    plain = {"first_name": None, "fields": {}, "created_at": BEFORE, "stated_at": BEFORE + HOUR, **more}
-    return Incoming(record, record + 1, who.email, who.key, who.mailbox, state=state, things=things, **plain)  # type: ignore[arg-type]
+    return Incoming(
+        record, record + 1, who.email, who.key, who.mailbox, first_name, state, packed(fields or {}), BEFORE,
+        BEFORE + HOUR, importing.said(who.email, first_name, state, BEFORE, {}),
+        importing.cause(record + 1, **origin),
+    )  # fmt: skip
 
 
 def bring(
-    db: Database, owner: Owner, *people: Incoming, combos: object = ((),), aloud: bool = False, **more: int
+    db: Database,
+    owner: Owner,
+    *people: Incoming,
+    combos: Sequence[Sequence[tuple[str, int]]] = ((),),
+    things: Sequence[int] = (),
+    aloud: bool = False,
 ) -> Taken:
-    """Bring people in as one slice of an import of their own."""
+    """Bring people in as one slice of an import of their own; it does what a trial had said."""
     begun = db.write_now(owner.id, importing.begin, "people.csv", str(people), "{}")
-    given = Slice(list(people), combos, people[-1].record, **more)  # type: ignore[arg-type]
-    return db.write_now(owner.id, importing.take, begun.id, begun.place, given, aloud=aloud)
+    given = Slice(list(people), things or [0] * len(people), combos, people[-1].record)
+    said = db.read_now(owner.id, importing.weigh, given)
+    taken = db.write_now(owner.id, importing.take, begun.id, begun.place, given, aloud=aloud)
+    assert taken.tally == said
+    return taken
 
 
 def state(db: Database, owner: Owner, email: str) -> str | None:
@@ -41,10 +63,11 @@ def state(db: Database, owner: Owner, email: str) -> str | None:
 
 
 def test_newcomers_are_whole_and_counted(db: Database, ada: Owner) -> None:
-    every = [one(n, f"{said}@new.example", said, n % 2) for n, said in enumerate(subscribers.STATES, 1)]
-    every[0] = one(1, "Ann@New.example", "active", 1, first_name="Ann", fields={str(ada.city): 'a "b"\n\\c'})
-    taken = bring(db, ada, *every, combos=[[], [("tag", ada.tag), ("form", ada.plain)]])
-    assert taken == Taken(5, Tally(made=5))
+    every = [one(n, f"{said}@new.example", said) for n, said in enumerate(subscribers.STATES, 1)]
+    every[0] = one(1, "Ann@New.example", "active", first_name="Ann", fields={str(ada.city): 'a "b"\n\\c'})
+    combos = [[], [("tag", ada.tag), ("form", ada.plain)]]
+    taken = bring(db, ada, *every, combos=combos, things=[1, 0, 1, 0, 1])
+    assert taken == Taken(Place(5), 5, Tally(made=5))
     ann = db.read_now(ada.id, subscribers.find, "ann@new.example")
     assert ann is not None
     assert (ann.email, ann.first_name, ann.state, ann.created_at) == (
@@ -65,7 +88,7 @@ def test_who_comes_active_has_a_proof_and_is_told_to_nobody(db: Database, ada: O
     for name in ("subscriber_activate", "tag_add"):
         about = {"subject": "tag_id", "subject_id": ada.tag} if name == "tag_add" else {}
         db.write_now(ada.id, webhooks.create, name, "https://example.com/", **about)  # type: ignore[arg-type]
-    person = one(7, "ann@new.example", things=0, proof="confirmed 2020", address="203.0.113.9")
+    person = one(7, "ann@new.example", proof="confirmed 2020", address="203.0.113.9")
     bring(db, ada, person, combos=[[("tag", ada.tag)]])
     ann = db.read_now(ada.id, subscribers.find, "ann@new.example")
     assert ann is not None
@@ -115,7 +138,7 @@ def test_who_waits_for_a_confirmation_becomes_active_when_the_file_says_so(db: D
 def test_who_was_erased_does_not_come_back(db: Database, cast: Cast) -> None:
     db.write_now(cast.ada.id, erasure.erase, cast.bea, Origin("command"))
     people = [one(1, "Bea+new@example.com"), one(2, "ann@new.example")]
-    held = db.write_now(cast.ada.id, importing.held, Slice(people, [[]], 2))
+    held = db.write_now(cast.ada.id, importing.held, people)
     assert [person.record for person in held] == [1]
     assert bring(db, cast.ada, *people).tally == Tally(made=1, rejected=1)
     assert state(db, cast.ada, "bea+new@example.com") is None
@@ -151,13 +174,13 @@ def test_a_sequence_mails_nothing_to_who_is_imported_into_it(db: Database, ada: 
 
 def test_a_slice_that_is_done_cannot_be_done_again(db: Database, ada: Owner) -> None:
     begun = db.write_now(ada.id, importing.begin, "people.csv", "d", "{}")
-    given = Slice([one(1, "ann@new.example")], [[]], 3, [2], [3])
-    taken = db.write_now(ada.id, importing.take, begun.id, 0, given)
-    assert taken == Taken(3, Tally(made=1, rejected=1, same=1))
+    given = Slice([one(1, "ann@new.example")], [0], [[]], 3, rejected=1, repeated=1)
+    taken = db.write_now(ada.id, importing.take, begun.id, Place(), given)
+    assert taken == Taken(Place(3), 1, Tally(made=1, rejected=1, same=1))
     with pytest.raises(Conflict):
-        db.write_now(ada.id, importing.take, begun.id, 0, given)
+        db.write_now(ada.id, importing.take, begun.id, Place(), given)
     goes_on = db.write_now(ada.id, importing.begin, "people.csv", "d", "{}")
-    assert (goes_on.id, goes_on.place, goes_on.tally) == (begun.id, 3, taken.tally)
+    assert (goes_on.id, goes_on.place, goes_on.tally) == (begun.id, Place(3), taken.tally)
     db.write_now(ada.id, importing.finish, begun.id)
     assert db.write_now(ada.id, importing.begin, "people.csv", "d", "{}").id != begun.id
 
@@ -169,15 +192,14 @@ def test_more_changes_than_a_slice_may_hold_are_left_for_the_next(
     bring(db, ada, *(one(n, f"p{n}@new.example") for n in range(1, 6)))
     begun = db.write_now(ada.id, importing.begin, "left.csv", "e", "{}")
     people = [one(n, f"p{n}@new.example", "cancelled") for n in range(1, 6)] + [one(6, "p6@new.example")]
-    place, steps = 0, []
-    while place < 6:
-        given = Slice([person for person in people if person.record > place], [[]], 6, rejected=[3])
-        place, tally = (
-            (taken := db.write_now(ada.id, importing.take, begun.id, place, given)).place,
-            taken.tally,
-        )
-        steps.append((place, tally))
-    assert [at for at, _ in steps] == [2, 4, 6]
+    place, steps = Place(), []
+    while place.record < 6:
+        rest = people[place.within :]
+        given = Slice(rest, [0] * len(rest), [[]], 6, rejected=1)
+        taken = db.write_now(ada.id, importing.take, begun.id, place, given)
+        place = taken.place
+        steps.append((place, taken.done))
+    assert steps == [(Place(0, 2), 2), (Place(0, 4), 2), (Place(6), 2)]
     found = db.read_now(ada.id, importing.find, begun.id)
     assert found.tally == Tally(changed=5, made=1, rejected=1)
     recount(db)

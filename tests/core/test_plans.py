@@ -35,8 +35,10 @@ from tidings.core import (
 from tidings.core.automations import rows
 from tidings.core.bulk import Chosen
 from tidings.core.deliveries import Source, Timing
+from tidings.core.history import profile
 from tidings.core.search import blocks
-from tidings.core.subscribers import forgetting, lists
+from tidings.core.subscribers import forgetting, lists, walks
+from tidings.core.subscriptions import walks as joined_walks
 from tidings.core.users import sessions
 from tidings.store.db import Database
 from tidings.store.definitions import Definitions
@@ -158,6 +160,20 @@ HOT: dict[str, Question] = {
             ),
         ),
     ),
+    "the tags of a page of people": lambda tx, cast: joined_walks.tags_of(tx, [cast.bea, cast.cal]),
+    "who is in something": lambda tx, cast: joined_walks.ever_in(tx, "tag", cast.ada.tag, [cast.bea]),
+    "who of a form comes next": lambda tx, cast: joined_walks.joined_after(
+        tx, "form", cast.ada.plain, 0, 2**62, 10
+    ),
+    "who of a sequence came before": lambda tx, cast: joined_walks.joined_before(
+        tx, "sequence", cast.ada.sequence, 2**62, 10
+    ),
+    "the newest of a state": lambda tx, _: walks.named_in_state(tx, "active", 2**62, 10),
+    "people by their ids": lambda tx, cast: walks.named(tx, [cast.bea]),
+    "the nth person behind another": lambda tx, _: walks.nth_after(tx, 0, 2),
+    "people between two ids": lambda tx, _: walks.number_between(tx, 1, 2),
+    "people in each state": lambda tx, _: counters.by_state(tx, "subscribers"),
+    "a person's mails": lambda tx, cast: profile.mails(tx, cast.bea),
     "bulk changes that wait": lambda tx, _: bulk.due(tx),
     "bulk changes": lambda tx, _: bulk.newest(tx),
     "a rate limit": lambda tx, _: limits.admit(tx, "key", 120),

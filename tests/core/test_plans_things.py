@@ -10,6 +10,7 @@ from tests.core.cast import Cast, Clock
 from tests.core.test_plans import Recording, plan, whole_reads
 from tidings.core import counters, entries, subscriptions, tags
 from tidings.core.sequences import numbers
+from tidings.core.subscriptions import emptying
 from tidings.store.db import Database
 from tidings.store.definitions import Definitions
 from tidings.store.tx import Tx
@@ -56,7 +57,7 @@ HOT: dict[str, Callable[[Tx, Cast], object]] = {
     "people of sequences": lambda tx, cast: entries.counts(tx, [cast.ada.sequence], 1_000),
     "people behind emails": lambda tx, cast: entries.behind(tx, cast.ada.sequence, [1, 2, 3], 1_000),
     "a deleted tag that people have": lambda tx, _: tags.next_to_empty(tx),
-    "a slice of people who had a tag": lambda tx, cast: subscriptions.untag_slice(tx, cast.ada.tag),
+    "a slice of people who had a tag": lambda tx, cast: emptying.untag_slice(tx, cast.ada.tag),
 }
 
 

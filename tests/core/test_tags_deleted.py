@@ -21,6 +21,7 @@ from tidings.core import (
 from tidings.core.automations import Action, Condition, Trigger, Wish
 from tidings.core.broadcasts import course
 from tidings.core.sequences import Exclusions
+from tidings.core.subscriptions import emptying
 from tidings.errors import Conflict, Invalid, NotFound
 from tidings.store.db import Database
 
@@ -71,7 +72,7 @@ def test_a_deleted_tag_is_taken_off_in_slices_that_keep_the_counters_and_tell_no
     db: Database, cast: Cast, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada = cast.ada
-    monkeypatch.setattr(subscriptions, "UNTAG_SLICE", 2)
+    monkeypatch.setattr(emptying, "UNTAG_SLICE", 2)
     people = [join(db, ada, "tag", ada.tag, f"p{n}@example.com")[1] for n in range(5)]
     join(db, ada, "tag", ada.vip, "p0@example.com")
     before = names(db, ada, people[0].id)

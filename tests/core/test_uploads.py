@@ -7,7 +7,7 @@ import pytest
 from tests.core.cast import Cast, Clock, Owner, rows
 from tidings.core import importing, uploads
 from tidings.core.accounts import INSTALLATION
-from tidings.core.importing import Tally, Wishes
+from tidings.core.importing import Place, Tally, Wishes
 from tidings.core.uploads import BYTES_MAX, CHUNK_MAX, OPEN_MAX, Counted, Refusal, Seen, Upload, work
 from tidings.errors import Conflict, Invalid, NotFound
 from tidings.store.db import Database
@@ -234,15 +234,15 @@ def test_who_waits_longest_is_next_and_others_are_known(db: Database, cast: Cast
 def test_given_up_not_one_more_record_comes_in(db: Database, ada: Owner) -> None:
     made = importing_one(db, ada)
     begun = db.write_now(ada.id, work.begin_import, made, "w", "digest")
-    db.write_now(ada.id, importing.take, begun.id, 0, importing.Slice([], [[]], 10))
+    db.write_now(ada.id, importing.take, begun.id, Place(0), importing.Slice([], [], [[]], 10))
     assert db.write_now(ada.id, uploads.cancel, made).state == "cancelled"
     with pytest.raises(Conflict):
-        db.write_now(ada.id, importing.take, begun.id, 10, importing.Slice([], [[]], 20))
+        db.write_now(ada.id, importing.take, begun.id, Place(10), importing.Slice([], [], [[]], 20))
     with pytest.raises(Conflict):
         db.write_now(ada.id, work.note, made, "w", 3, 6)
     # The same file, sent again, begins anew.
     again = importing_one(db, ada)
-    assert db.write_now(ada.id, work.begin_import, again, "w", "digest").place == 0
+    assert db.write_now(ada.id, work.begin_import, again, "w", "digest").place == Place(0)
 
 
 def refusal(record: int) -> Refusal:
@@ -256,9 +256,9 @@ def test_refused_records_are_kept_once_in_order_and_bounded(
     made = importing_one(db, ada)
     begun = db.write_now(ada.id, work.begin_import, made, "w", "digest")
     db.write_now(ada.id, work.refuse, made, "w", [refusal(n) for n in (2, 5)])
-    db.write_now(ada.id, importing.take, begun.id, 0, importing.Slice([], [[]], 6))
+    db.write_now(ada.id, importing.take, begun.id, Place(0), importing.Slice([], [], [[]], 6))
     db.write_now(ada.id, work.refuse, made, "w", [refusal(n) for n in (7, 8, 9)])
-    db.write_now(ada.id, importing.take, begun.id, 6, importing.Slice([], [[]], 7))
+    db.write_now(ada.id, importing.take, begun.id, Place(6), importing.Slice([], [], [[]], 7))
     # Killed here: what came after record 7 is said again.
     db.write_now(ada.id, work.begin_import, made, "w", "digest")
     assert find(db, ada, made).refused == 3

@@ -51,6 +51,7 @@ from tidings.core.signup import Also
 from tidings.core.tracking import Hit
 from tidings.core.users import proofs, sessions
 from tidings.mail import address, dkim
+from tidings.moving.people import packed
 from tidings.store import migrate
 from tidings.store.db import Database
 from tidings.store.tx import Tx
@@ -322,7 +323,12 @@ class Filling:
         self.do(suppressions.add, mailbox, "erased")
         begun = self.do(importing.begin, say("file name"), f"digest {self.name}", "{}")
         people = [self._incoming(n, f"i{n}.{low}@example.com") for n in (1, 2)]
-        self.do(importing.take, begun.id, 0, Slice(people, [[("tag", self.tags[2])]], 3, rejected=[3]))
+        self.do(
+            importing.take,
+            begun.id,
+            begun.place,
+            Slice(people, [0, 0], [[("tag", self.tags[2])]], 3, rejected=1),
+        )
         self.do(importing.finish, begun.id)
         gone = subscribers.person(f"gone.{low}@example.com", "Gone")
         erased = self.do(signup.sign_up, "form", self.plain, gone, Also(), Origin(door="api"))[1]
@@ -368,10 +374,11 @@ class Filling:
 
     def _incoming(self, record: int, email: str) -> Incoming:
         who = address.parse(email)
+        name, fields = self.say("first name")[:100], {str(self.fields[1]): self.say("field value")}
         return Incoming(
-            record, record + 1, who.email, who.key, who.mailbox, self.say("first name")[:100], "active",
-            {str(self.fields[1]): self.say("field value")}, self.now[0], self.now[0], proof=self.say("proof"),
-            referrer=self.say("referrer"),
+            record, record + 1, who.email, who.key, who.mailbox, name, "active", packed(fields), self.now[0],
+            self.now[0], importing.said(who.email, name, "active", self.now[0], {}),
+            importing.cause(record + 1, proof=self.say("proof"), referrer=self.say("referrer")),
         )  # fmt: skip
 
     def _rows(self, sql: str) -> Sequence[tuple[Any, ...]]:

@@ -43,7 +43,8 @@ def test_it_ends_when_nobody_reads_on(
 ) -> None:
     many = [one(n, f"p{n}@new.example", first_name="x" * 200) for n in range(1, 2_000)]
     begun = db.write_now(ada.id, importing.begin, "x.csv", "digest", "{}")
-    db.write_now(ada.id, importing.take, begun.id, 0, importing.Slice(many, ((),), 2_000))
+    given = importing.Slice(many, [0] * len(many), ((),), 2_000)
+    db.write_now(ada.id, importing.take, begun.id, begun.place, given)
     monkeypatch.setattr(exporter, "PIECE", 1_000)
 
     async def briefly() -> list[int]:

@@ -7,7 +7,7 @@ from tidings.app import loops
 from tidings.sandbox import engine
 
 # What only an engine of its own process needs: how loops run, room on a disk, copies of a database.
-NOT_HERE = {"loop", "room", "backups"}
+NOT_HERE = {"loop", "room", "backups", "uploads"}
 
 
 def parts(file: str | None) -> set[str]:

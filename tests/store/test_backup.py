@@ -355,6 +355,6 @@ def test_faults_of_the_storage_are_told(filled: str) -> None:
     if not filled.startswith("sqlite:"):
         return
     with closing(apsw.Connection(backup.path_of(filled))) as shell:
-        shell.execute("DELETE FROM forms")
+        shell.execute("DELETE FROM subscribers")
     found = backup.faults(filled)
-    assert any("subscriptions refers to one of forms that is not there" in one for one in found)
+    assert any("deliveries refers to one of subscribers that is not there" in one for one in found)

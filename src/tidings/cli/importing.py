@@ -16,6 +16,7 @@ from tidings.moving.source import Unreadable
 from tidings.store.db import Database
 
 KINDS = ("tag", "form", "sequence")
+_MAKING = "; --create-things makes what is missing"
 # How often a terminal is told.
 SHOWN_S = 0.2
 
@@ -31,6 +32,7 @@ def people(args: argparse.Namespace) -> int:
             (kind, name) for kind in ("tag", "form", "sequence") for name in getattr(args, kind) or ()
         ),
         create_fields=args.create_fields,
+        create_things=args.create_things,
         aloud=args.events,
     )
     with _opened(args) as (db, account_id), _told():
@@ -41,7 +43,7 @@ def people(args: argparse.Namespace) -> int:
         if args.dry_run:
             tried = course.trial(db, account_id, file, wishes, shown)
             shown.end()
-            return _report(args, "would be", tried.tally, tried.unknown, sorted(tried.tags))
+            return _report(args, "would be", tried.tally, tried.unknown, sorted(tried.missing))
         one, unknown = course.run(db, account_id, file, wishes, shown)
         shown.end()
     code = _report(args, "are", one.tally, unknown, [])
@@ -55,8 +57,13 @@ def _kit(args: argparse.Namespace) -> int:
     if not args.api_secret:
         raise Said("say whose account it is with --api-secret; a file of this name is ./kit")
     shown = _Shown()
-    with _opened(args) as (db, account_id), _told():
-        one, left = kit.pull(db, account_id, kit.Remote(args.url, args.api_secret), args.url, shown)
+    allow = chosen(args).webhook_allow
+    with (
+        _opened(args) as (db, account_id),
+        _told(),
+        kit.Remote(args.url, args.api_secret, allow=allow) as remote,
+    ):
+        one, left = kit.pull(db, account_id, remote, args.url, shown)
     shown.end()
     for line in left:
         say(plain(f"left out: {line}"))
@@ -96,20 +103,26 @@ def _describe(file: Opened, wishes: Wishes) -> None:
 
 
 def _report(
-    args: argparse.Namespace, verb: str, tally: Tally, unknown: set[tuple[str, str]], made: list[str]
+    args: argparse.Namespace,
+    verb: str,
+    tally: Tally,
+    unknown: set[tuple[str, str]],
+    made: list[tuple[str, str]],
 ) -> int:
     """Say what became of the records."""
     if args.json:
-        say_json({"dry_run": args.dry_run, "tally": tally, "unknown": sorted(unknown), "tags": made})
+        say_json({"dry_run": args.dry_run, "tally": tally, "unknown": sorted(unknown), "made": made})
         return 0
     say(
         f"{tally.made:,} {verb} new, {tally.changed:,} changed, {tally.same:,} as before,"
         f" {tally.kept:,} kept in the state they have, {tally.rejected:,} rejected"
     )
     for kind, name in sorted(unknown):
-        say(plain(f"there is no {kind} {name}: nobody joined it"))
-    if made:
-        say(plain(f"tags that would be made: {', '.join(made[:50])}"))
+        say(plain(f"there is no {kind} {name}: nobody joined it{'' if kind == 'tag' else _MAKING}"))
+    for kind in KINDS:
+        named = [name for one, name in made if one == kind]
+        if named:
+            say(plain(f"{kind}s that would be made: {', '.join(named[:50])}"))
     return 0
 
 

@@ -39,6 +39,8 @@ def add(grammar: Grammar) -> None:
     made.add_argument("--map", metavar="COLUMN=FIELD", type=_pair, action="append", help=text)
     made.add_argument("--state", choices=STATES, help="the state of everybody, whatever the file says")
     made.add_argument("--create-fields", action="store_true", help="make the custom fields that are missing")
+    text = "make forms and sequences that are missing: forms that ask to confirm, sequences without emails"
+    made.add_argument("--create-things", action="store_true", help=text)
     made.add_argument("--events", action="store_true", help="tell webhooks and rules of every newcomer")
     account(made)
     as_json(made)

@@ -52,6 +52,7 @@ def look(rx: Rx, *, folded_before_at: int = 0) -> list[Looked]:
         ("counts of purchases", lambda one: _counters(one, _PURCHASES)),
         ("counts of broadcasts", lambda one: _counters(one, _BROADCASTS)),
         ("states of subscribers in their subscriptions", _states),
+        ("subscriptions of somebody in something", _lost),
         ("numbers of broadcasts", lambda one: _ledger(one, folded_before_at)),
         ("who listens to which events", _listeners),
     )
@@ -112,6 +113,13 @@ def _states(rx: Rx) -> list[str]:
     ]
 
 
+def _lost(rx: Rx) -> list[str]:
+    return [
+        f"account {account}: subscription {row_id} is about {kind} {ref_id}, which is not there"
+        for account, row_id, kind, ref_id in rx.all(_LOST, told=TOLD)
+    ]
+
+
 def _ledger(rx: Rx, folded_before_at: int) -> list[str]:
     return [
         f"account {account}: broadcast {row_id} says {', '.join(map(str, kept))} (recipients, settled, sent,"
@@ -128,6 +136,19 @@ def _listeners(rx: Rx) -> list[str]:
     ]
 
 
+# What no foreign key says (decision 0013).
+_LOST = (
+    "SELECT o.account_id, o.id, 'subscriber', o.subscriber_id FROM subscriptions AS o WHERE NOT EXISTS"
+    " (SELECT 1 FROM subscribers AS t WHERE t.account_id = o.account_id AND t.id = o.subscriber_id) UNION ALL"
+    " SELECT o.account_id, o.id, 'form', o.form_id FROM subscriptions AS o WHERE o.form_id IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM forms AS t WHERE t.account_id = o.account_id AND t.id = o.form_id)"
+    " UNION ALL SELECT o.account_id, o.id, 'sequence', o.sequence_id FROM subscriptions AS o"
+    " WHERE o.sequence_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sequences AS t"
+    " WHERE t.account_id = o.account_id AND t.id = o.sequence_id) UNION ALL"
+    " SELECT o.account_id, o.id, 'tag', o.tag_id FROM subscriptions AS o WHERE o.tag_id IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM tags AS t WHERE t.account_id = o.account_id AND t.id = o.tag_id)"
+    " ORDER BY 1, 2 LIMIT :told"
+)
 # Kept and counted anew side by side: a counter of zero is as good as none.
 _DIFFERENT = (
     " SELECT account_id, kind, ref_id, state, bucket, day, SUM(kept), SUM(counted) FROM ("

@@ -3,9 +3,10 @@
 Owns `erasures`, which hold no personal data. Alone it may delete from every table, so that what
 is deleted stands in one place: whoever adds a table with people in it adds it here (a test holds
 the two against each other). The order matters. The person's row is locked first: whatever points
-at it by a foreign key is then either seen here or refused. What does not is written by who holds a
-row that is deleted here before it. What a worker has in its hands at that moment finds no row
-afterwards and is dropped; a second sweep, later, takes what slipped through.
+at it by a foreign key, and a subscription, which is written by who holds that row, is then either
+seen here or refused. What does not is written by who holds a row that is deleted here before it.
+What a worker has in its hands at that moment finds no row afterwards and is dropped; a second
+sweep, later, takes what slipped through.
 """
 
 from collections import Counter
@@ -65,8 +66,8 @@ _NOTICES = (
     f"{_TAKE} RETURNING id"
 )
 _JOINED = (
-    "DELETE FROM subscriptions WHERE account_id = :account_id AND id IN (SELECT id FROM subscriptions"  # noqa: S608
-    f"{_TAKE} RETURNING id, form_id, sequence_id, tag_id, subscriber_state"
+    "DELETE FROM subscriptions WHERE account_id = :account_id AND subscriber_id = :id AND id IN (SELECT id"  # noqa: S608
+    f" FROM subscriptions{_TAKE} RETURNING id, form_id, sequence_id, tag_id, subscriber_state"
 )
 # Before the events: who writes an event without the person's lock holds one of these rows.
 _ENTRIES = f"DELETE FROM entries WHERE account_id = :account_id AND id IN (SELECT id FROM entries{_TAKE}"  # noqa: S608

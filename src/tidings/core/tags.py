@@ -10,6 +10,7 @@ import msgspec
 
 from tidings.core import subscribers, subscriptions
 from tidings.core.events import Origin
+from tidings.core.subscriptions import emptying
 from tidings.errors import Invalid, NotFound
 from tidings.store.tx import Rx, Tx
 
@@ -150,7 +151,7 @@ def empty(tx: Tx, tag_id: int) -> int:
     )
     if row is None or row[0] is None:
         return 0
-    done = subscriptions.untag_slice(tx, tag_id)
+    done = emptying.untag_slice(tx, tag_id)
     if not done and tx.now - row[0] >= SETTLED_MS:
         tx.run(
             "UPDATE tags SET emptied_at = :now WHERE account_id = :account_id AND id = :id",

@@ -7,9 +7,9 @@ the same person (`key`), and the spelling that decides whether two reach the sam
 
 import re
 import unicodedata
-from dataclasses import dataclass
 
 import email_validator
+import msgspec
 
 # RFC 5321 4.5.3.1.1 and 4.5.3.1.3 (a path of 256 octets less its angle brackets), counted in UTF-8.
 LOCAL_OCTETS_MAX = 64
@@ -35,8 +35,7 @@ _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True, gc=False):
     """A checked address.
 
     `email` is as the user gave it, trimmed and NFC. `key` is casefolded with the domain as A-labels
@@ -60,10 +59,14 @@ def parse(raw: str) -> Address:
     plain = _PLAIN.match(email)
     if plain is None:
         return _parse_any(email)
-    local, domain = plain.groups()
+    # ASCII, where folding is lower case.
+    key = email.lower()
+    local, _, domain = key.partition("@")
     if "--" in domain:
         return _parse_any(email)
-    return _folded(email, local.lower(), domain.lower())
+    if "+" not in local and domain not in _GMAIL:
+        return Address(email, key, key)
+    return _folded(email, local, domain)
 
 
 def with_ascii_domain(email: str) -> str:

@@ -4,31 +4,29 @@ Each slice is one verb, with how far the import has come. What is refused is wri
 """
 
 import contextlib
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from tidings import failpoints
-from tidings.core import importing, suppressions
+from tidings.core import importing
 from tidings.core.importing import SLICE, Import, Incoming, Slice, Tally, Wishes
 from tidings.moving import formats, names, source, stream
 from tidings.moving.formats import Columns
 from tidings.moving.names import Names
+from tidings.moving.reading import reading
 from tidings.moving.refusals import Refusals
-from tidings.moving.source import Source, Unreadable
+from tidings.moving.source import Source
 from tidings.moving.stream import Read, Rejected, Task
 from tidings.store.db import Database
-from tidings.store.tx import Rx
 
 # A slice should hold the database's writer for so long, whatever machine this is: others wait behind it.
+# Where they write at the same time they wait for its counters alone, at its end.
 SLICE_S = 0.04
+SLICE_SHARED_S = 0.08
 SMALLEST = 100
-# People that a trial asks for at once.
-_STANDING = 500
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -41,11 +39,11 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct):
-    """What an import would do, by its tally; `tags` would be made."""
+    """What an import would do, by its tally; `missing` would be made."""
 
     tally: Tally
     unknown: set[tuple[str, str]]
-    tags: set[str]
+    missing: set[tuple[str, str]]
 
 
 # Called after each slice: the tally, bytes done, bytes in all.
@@ -65,7 +63,8 @@ def head(found: Source) -> tuple[str, list[str]]:
     """Return what separates the columns of a file, and its header; raise Unreadable."""
     first, _ = next(source.lines(found))
     separator = source.separator(first)
-    return separator, next(stream.records(found, separator))[0]
+    header, _ = next(iter(stream.Records(found, separator)))
+    return separator, header
 
 
 def run(
@@ -82,19 +81,17 @@ def run(
     words = msgspec.json.encode(wishes).decode()
     name = Path(file.source.path).name[:200]
     one = db.write_now(account_id, importing.begin, name, file.source.digest, words)
-    things = Names(db, account_id)
+    things = Names(db, account_id, create_things=wishes.create_things)
     meaning = names.meaning(db, account_id, file.columns, one.created_at, state=wishes.state, trial=False)
-    task = Task(file.source, file.separator, meaning, one.place, SLICE, wishes.also)
+    task = Task(file.source, file.separator, meaning, one.place.record, SLICE, wishes.also)
     tally, writing = one.tally, _Writing(db, account_id, one, aloud=wishes.aloud)
     with contextlib.ExitStack() as closing:
         if refuse is None:
-            refuse = closing.enter_context(Refusals(file.source.path, file.header, one.place)).write
-        for read in closing.enter_context(contextlib.closing(_reading(task))):
-            refusals = [one.record for one in read.rejected]
-            given = Slice(read.people, things.of(read.combos), read.until, refusals, read.repeated)
-            held = db.write_now(account_id, importing.held, given) if read.people else []
+            refuse = closing.enter_context(Refusals(file.source.path, file.header, one.place.record)).write
+        for read in closing.enter_context(contextlib.closing(reading(task))):
+            held = db.read_now(account_id, importing.held, read.people)
             refuse(read.rejected, held)
-            tally.add(writing.take(given))
+            tally.add(writing.take(_slice(read, things, read.people, read.things)))
             shown(tally, read.done, file.source.size)
     return db.write_now(account_id, importing.finish, one.id), things.unknown
 
@@ -103,21 +100,21 @@ def trial(
     db: Database, account_id: int, file: Opened, wishes: Wishes, shown: Shown, refuse: Refuse | None = None
 ) -> Trial:
     """Count what an import would do, and change nothing; `refuse` is told what it would refuse."""
-    things = Names(db, account_id, trial=True)
-    meaning = names.meaning(db, account_id, file.columns, db.clock(), state=wishes.state, trial=True)
+    things = Names(db, account_id, create_things=wishes.create_things, trial=True)
+    meaning = names.meaning(
+        db, account_id, file.columns, db.clock(), state=wishes.state, trial=wishes.create_fields
+    )
     task = Task(file.source, file.separator, meaning, 0, SLICE, wishes.also)
     tally = Tally()
     seen = _Seen()
-    with contextlib.closing(_reading(task)) as reading:
-        for read in reading:
-            things.of(read.combos)
-            tally.rejected += len(read.rejected)
-            tally.same += len(read.repeated)
-            held: list[Incoming] = []
-            for at in range(0, len(read.people), _STANDING):
-                held += _weigh(db, account_id, read.people[at : at + _STANDING], seen, tally)
+    with contextlib.closing(reading(task)) as reads:
+        for read in reads:
+            fresh = [n for n, one in enumerate(read.people) if seen.new(one.key)]
+            tally.same += len(read.people) - len(fresh)
+            people, joined = [read.people[n] for n in fresh], [read.things[n] for n in fresh]
             if refuse is not None:
-                refuse(read.rejected, held)
+                refuse(read.rejected, db.read_now(account_id, importing.held, people))
+            tally.add(db.read_now(account_id, importing.weigh, _slice(read, things, people, joined)))
             shown(tally, read.done, file.source.size)
     return Trial(tally, things.unknown, things.missing)
 
@@ -146,31 +143,6 @@ class _Seen:
         return True
 
 
-def _weigh(
-    db: Database, account_id: int, people: list[Incoming], seen: _Seen, tally: Tally
-) -> list[Incoming]:
-    """Count what would become of some people; return whom an import must not bring in."""
-    standing = db.read_now(account_id, importing.standing, [one.key for one in people])
-    held = db.read_now(account_id, _held, people)
-    for one in people:
-        there = standing.get(one.key)
-        if one.key in held:
-            tally.rejected += 1
-        elif there is not None and importing.next_state(there, one.state) != there:
-            tally.changed += 1
-        elif there not in (None, one.state, "inactive"):
-            tally.kept += 1
-        elif there is not None or not seen.new(one.key):
-            tally.same += 1
-        else:
-            tally.made += 1
-    return [one for one in people if one.key in held]
-
-
-def _held(rx: Rx, people: list[Incoming]) -> set[str]:
-    return {one.key for one in people if suppressions.holds(rx, one.mailbox)}
-
-
 class _Writing:
     """Brings slices in, each cut so that it takes about `SLICE_S`."""
 
@@ -179,14 +151,19 @@ class _Writing:
         self._account_id = account_id
         self._import = one
         self._place = one.place
+        # People of this window that were handed over.
+        self._given = 0
         self._aloud = aloud
         self._size = SLICE // 4
+        self._slice_s = SLICE_SHARED_S if db.shared else SLICE_S
 
     def take(self, given: Slice) -> Tally:
-        """Bring in a slice; return what became of it."""
+        """Bring in a slice, but for those of it who are in already; return what became of it."""
         tally = Tally()
-        rest: Slice | None = given
-        while rest is not None:
+        done = min(max(self._place.within - self._given, 0), len(given.people))
+        self._given = 0 if given.last else self._given + len(given.people)
+        rest = _after(given, done)
+        while rest.people or rest.last:
             part = _cut(rest, self._size)
             began = time.monotonic()
             taken = self._db.write_now(
@@ -194,43 +171,37 @@ class _Writing:
             )
             took = max(time.monotonic() - began, 0.000_1)
             failpoints.at("import-committed")
-            if len(part.people) >= self._size:
-                self._size = min(max(int(self._size * min(SLICE_S / took, 1.5)), SMALLEST), SLICE)
+            if 2 * len(part.people) >= self._size:
+                # A part that was smaller than might be took longer a person than a whole one does.
+                fits = int(max(len(part.people), self._size * 0.8) * min(self._slice_s / took, 1.5))
+                self._size = min(max(fits, SMALLEST), SLICE)
             self._place = taken.place
             tally.add(taken.tally)
-            rest = _after(rest, taken.place) if taken.place < given.until else None
+            if not taken.place.within:
+                break
+            rest = _after(rest, taken.done)
         return tally
 
 
+def _slice(read: Read, things: Names, people: list[Incoming], joined: list[int]) -> Slice:
+    """Return people of what was read, with what they join."""
+    combos = things.of(read.combos)
+    return Slice(people, joined, combos, read.until, read.last, read.refused, read.repeated)
+
+
 def _cut(given: Slice, size: int) -> Slice:
-    """Return the first so many people of a slice."""
-    if len(given.people) <= size:
+    """Return the first of the equal parts of a slice, none of more than so many people."""
+    many = len(given.people)
+    if many <= size:
         return given
-    until = given.people[size].record - 1
-    return msgspec.structs.replace(given, people=given.people[:size], until=until)
+    first = -(-many // -(-many // size))
+    return msgspec.structs.replace(
+        given, people=given.people[:first], things=given.things[:first], last=False
+    )
 
 
-def _after(given: Slice, place: int) -> Slice:
-    """Return what of a slice comes after a record."""
-    people = [one for one in given.people if one.record > place]
-    return msgspec.structs.replace(given, people=people)
-
-
-def _reading(task: Task) -> Generator[Read]:
-    """Yield what the reading process reads; it ends with us."""
-    command = [sys.executable, "-m", stream.__name__]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reading:  # noqa: S603
-        assert reading.stdin is not None and reading.stdout is not None  # noqa: S101, PT018 (pipes)
-        try:
-            reading.stdin.write(msgspec.json.encode(task))
-            reading.stdin.close()
-            whole = False
-            for read in stream.frames(reading.stdout):
-                if read.problem:
-                    raise Unreadable(read.problem)
-                yield read
-                whole = read.last
-            if not whole:
-                raise Unreadable("the reading of the file ended before its end")
-        finally:
-            reading.kill()
+def _after(given: Slice, done: int) -> Slice:
+    """Return what of a slice comes after so many people."""
+    if not done:
+        return given
+    return msgspec.structs.replace(given, people=given.people[done:], things=given.things[done:])

@@ -1,16 +1,18 @@
 """Pulling an account from an address that speaks the ConvertKit API v3, page by page.
 
 Every page of a list is one slice, so a pull that was stopped goes on with the next page, and one that
-is run again reads each list from its newest end until a page brings nothing new. The address is the
-operator's own word: loopback and private ones are allowed.
+is run again reads each list from its newest end until a page brings nothing new, and all who changed since
+the day of the last one. The address is asked by the guarded client: one of this machine or a private network
+only where it is allowed, as for webhooks.
 """
 
-import http.client
+import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -20,12 +22,14 @@ from tidings.core.events import Origin
 from tidings.core.importing import Import, Incoming, Slice, Tally
 from tidings.errors import Problem
 from tidings.mail import address
-from tidings.moving import kit_things
+from tidings.moving import kit_things, names
 from tidings.moving.kit_things import Refs
-from tidings.moving.people import clean_value, moment
+from tidings.moving.people import clean_value, moment, packed
 from tidings.moving.source import Unreadable
+from tidings.outbound.addresses import Network
+from tidings.outbound.client import Outbound
+from tidings.outbound.target import Refused, checked
 from tidings.store.db import Database
-from tidings.store.tx import Tx
 
 T = TypeVar("T")
 # What ConvertKit allows in a minute.
@@ -33,6 +37,7 @@ PER_MINUTE = 120
 ANSWER_MAX = 32 * 1_048_576
 TIMEOUT_S = 60
 TRIES = 6
+DAY_MS = 86_400_000
 # Pages of one list; the place of a pull is the list times this, and the page.
 PAGES_MAX = 1_000_000
 _LISTS = {"form": "forms", "sequence": "sequences", "tag": "tags"}
@@ -94,25 +99,44 @@ class Page(msgspec.Struct):
 
 
 class Walk(msgspec.Struct, frozen=True):
-    """One list to be read: its path, what its people join, and how its newest come first."""
+    """One list to be read: its path, what its people join; a `whole` one is read to its end each time."""
 
     path: str
     thing: tuple[str, int] | None = None
     params: dict[str, str] = {}
+    whole: bool = False
 
 
 class Remote:
     """Asks an address, within `PER_MINUTE`; waits when it is told to, and tries again what is passing."""
 
-    def __init__(self, url: str, secret: str, sleep: Callable[[float], None] = time.sleep) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise Unreadable("the address must be such as https://api.convertkit.com")
-        self._parts = parts
+    def __init__(
+        self,
+        url: str,
+        secret: str,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        allow: Sequence[Network] = (),
+    ) -> None:
+        try:
+            self._host = checked(url, allow).raw_host
+        except Refused as problem:
+            raise Unreadable(f"{problem}; private ones only where TIDINGS_WEBHOOK_ALLOW says so") from problem
+        self._url = url.rstrip("/")
         self._secret = secret
         self._sleep = sleep
+        self._said = ""
         self._asked: deque[float] = deque()
         self._decoder = msgspec.json.Decoder(Page, strict=False)
+        self._outbound = Outbound(allow=allow, total_s=TIMEOUT_S, connections=1, answer_max=ANSWER_MAX)
+        self._loop = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.run(self._outbound.close())
+        self._loop.close()
 
     def get(self, path: str, **params: str) -> Page:
         """Return one page; raise Unreadable when the address does not answer as v3 does."""
@@ -133,10 +157,10 @@ class Remote:
                 break
             self._sleep(min(max(wait, after), 120))
             wait *= 2
-        said = {0: "no answer", 401: "the secret is refused", 404: "not found"}.get(
+        said = {0: self._said or "no answer", 401: "the secret is refused", 404: "not found"}.get(
             status, f"status {status}"
         )
-        raise Unreadable(f"{self._parts.hostname}: {path}: {said}; what came before is in, try again later")
+        raise Unreadable(f"{self._host}: {path}: {said}; what came before is in, try again later")
 
     def _take_turn(self) -> None:
         now = time.monotonic()
@@ -146,21 +170,12 @@ class Remote:
 
     def _ask(self, path: str, params: dict[str, str]) -> tuple[int, float, bytes]:
         """Return the status (0: none), how long to wait, and the body."""
-        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(self._parts.hostname or "", self._parts.port, timeout=TIMEOUT_S)
         query = urlencode({**params, "api_secret": self._secret})
-        try:
-            connection.request("GET", f"{self._parts.path.rstrip('/')}/v3/{path}?{query}")
-            answer = connection.getresponse()
-            body = answer.read(ANSWER_MAX + 1)
-            after = answer.getheader("Retry-After") or ""
-            if len(body) > ANSWER_MAX:
-                raise Unreadable(f"the answer to {path} is longer than {ANSWER_MAX // 1_048_576} MiB")
-            return answer.status, float(after) if after.isascii() and after.isdigit() else 0, body
-        except (OSError, http.client.HTTPException):
-            return 0, 0, b""
-        finally:
-            connection.close()
+        answer = self._loop.run(self._outbound.get(f"{self._url}/v3/{path}?{query}"))
+        if answer.error and answer.status is not None:
+            raise Unreadable(f"the answer to {path}: {answer.error}")
+        self._said = answer.error
+        return answer.status or 0, answer.retry_after_s or 0, answer.body
 
 
 def pull(
@@ -168,16 +183,24 @@ def pull(
 ) -> tuple[Import, list[str]]:
     """Bring an account in, go on with it, or bring what is new; return the import, and what was left out."""
     digest = f"kit {urlsplit(url).netloc} {account_id}"
-    again = any(
-        one.digest == digest and one.state == "done" for one in db.read_now(account_id, importing.latest)
-    )
+    done_before = [
+        one.created_at
+        for one in db.read_now(account_id, importing.latest)
+        if one.digest == digest and one.state == "done"
+    ]
+    again = bool(done_before)
     refs: Refs = {}
     walks = list(_define(db, account_id, remote, refs))
+    if done_before:
+        # The day before, for the clocks of two machines.
+        since = datetime.fromtimestamp((max(done_before) - DAY_MS) / 1_000, UTC).date().isoformat()
+        walks.append(Walk("subscribers", None, {"updated_from": since}, whole=True))
     one = db.write_now(account_id, importing.begin, urlsplit(url).netloc, digest, "{}")
     place, tally = one.place, one.tally
+    done = place.record
     keys = {field.key: str(field.id) for field in db.write_now(account_id, custom_fields.all_fields)}
     for number, walk in enumerate(walks):
-        page = max(place - number * PAGES_MAX, 0) + 1
+        page = max(done - number * PAGES_MAX, 0) + 1
         pages = page
         while page <= pages:
             order = {"sort_order": "desc"} if again else {}
@@ -185,12 +208,12 @@ def pull(
             pages = min(found.total_pages, PAGES_MAX - 1)
             until = number * PAGES_MAX + page
             given = _slice(found, walk, keys, until, one.created_at)
-            if until > place:
+            if until > done:
                 taken = db.write_now(account_id, importing.take, one.id, place, given)
-                place = taken.place
+                place, done = taken.place, until
                 tally.add(taken.tally)
                 shown(tally, number, len(walks))
-                if again and not (taken.tally.made or taken.tally.changed):
+                if again and not walk.whole and not (taken.tally.made or taken.tally.changed):
                     break
             page += 1
     left = _purchases(db, account_id, remote, again=again)
@@ -215,34 +238,27 @@ def _define(db: Database, account_id: int, remote: Remote, refs: Refs) -> Iterat
         for thing in page.forms or page.courses or page.tags:
             name = thing.name.casefold() if kind == "tag" else thing.name
             if name not in known[kind]:
-                known[kind][name] = db.write_now(account_id, _make, kind, thing.name)
+                known[kind][name] = db.write_now(account_id, names.make, kind, thing.name)
             refs[kind, thing.id] = known[kind][name]
             yield Walk(f"{path}/{thing.id}/subscriptions", (kind, known[kind][name]))
     yield Walk("subscribers")
     yield Walk("subscribers", None, {"sort_field": "cancelled_at"})
 
 
-def _make(tx: Tx, kind: str, name: str) -> int:
-    if kind == "form":
-        return forms.create(tx, forms.FormSettings(name=name or "Form"))
-    if kind == "sequence":
-        return sequences.create(tx, name or "Sequence")
-    return tags.create(tx, [name])[0].id
-
-
 def _slice(found: Page, walk: Walk, keys: dict[str, str], until: int, now: int) -> Slice:
     """Return the people of a page; who has left a form or a sequence does not join it."""
     people: dict[str, Incoming] = {}
-    rejected = []
+    things: dict[str, int] = {}
+    rejected = 0
     listed = [(one, 0) for one in found.subscribers]
     for one in found.subscriptions:
         ended = one.state == "cancelled" and walk.thing is not None and walk.thing[0] != "tag"
         listed.append((one.subscriber, 0 if ended else 1))
-    for person, things in listed:
+    for person, joins in listed:
         try:
             who = address.parse(person.email_address)
         except ValueError:
-            rejected.append(until)
+            rejected += 1
             continue
         created_at = min(moment(person.created_at) or now, now)
         fields = {
@@ -251,11 +267,15 @@ def _slice(found: Page, walk: Walk, keys: dict[str, str], until: int, now: int) 
             if key in keys and value not in (None, "")
         }
         since = created_at if person.state == "active" else now
+        name = (person.first_name or "")[:255] or None
+        shown = {key: fields.get(row_id) for key, row_id in keys.items()}
         people[who.key] = Incoming(
-            until, until, who.email, who.key, who.mailbox, (person.first_name or "")[:255] or None,
-            person.state, fields, created_at, since, things,
+            until, until, who.email, who.key, who.mailbox, name, person.state, packed(fields), created_at,
+            since, importing.said(who.email, name, person.state, created_at, shown), importing.cause(until),
         )  # fmt: skip
-    return Slice(list(people.values()), [[], [walk.thing] if walk.thing else []], until, rejected)
+        things[who.key] = joins
+    combos = [[], [walk.thing] if walk.thing else []]
+    return Slice(list(people.values()), list(things.values()), combos, until, rejected=rejected)
 
 
 def _purchases(db: Database, account_id: int, remote: Remote, *, again: bool) -> list[str]:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from tidings.core import importing
 from tidings.core.custom_fields import VALUE_MAX
-from tidings.core.importing import Incoming
+from tidings.core.importing import Incoming, next_state
 from tidings.core.subscribers import NAME_MAX
 from tidings.mail import address
 from tidings.moving.formats import FIELD, NOTHING
@@ -24,6 +25,8 @@ _DATES = ("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%b %d, %Y", "%B %d
 _YES = {"true": "active", "yes": "active", "1": "active", "t": "active",
         "false": "cancelled", "no": "cancelled", "0": "cancelled", "f": "cancelled"}  # fmt: skip
 _PROVING = (("created_at", "since"), ("confirmed_at", "confirmed"))
+_encode = msgspec.json.Encoder().encode
+_FIELDS = msgspec.json.Decoder(dict[str, str])
 # What spreadsheets take for a formula, and our export marks with an apostrophe (OWASP ASVS 1.2.10).
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -37,7 +40,8 @@ class Meaning(msgspec.Struct, frozen=True):
 
     `states` are the words for a state; `state` is what people are whose row does not say, `forced` what
     all are. `now` is the moment of the import in epoch ms, which no time is after; `surname` the id of the
-    field that takes a last name; `keys` the ids of the account's fields by key and label.
+    field that takes a last name; `keys` the ids of the account's fields by key and label, `shown` their keys
+    by id.
     """
 
     roles: tuple[str, ...]
@@ -48,10 +52,14 @@ class Meaning(msgspec.Struct, frozen=True):
     surname: str = ""
     ours: bool = False
     keys: dict[str, str] = {}
+    shown: dict[str, str] = {}
     states: dict[str, str] = {}
 
 
 Things = tuple[tuple[str, str], ...]
+_STATING = frozenset({"state", "wants", "bounced_at", "cancelled_at"})
+_DATING = frozenset({"stated_at", "confirmed_at", "cancelled_at", "bounced_at"})
+_JOINING = (("tags", "tag"), ("forms", "form"), ("sequences", "sequence"))
 
 
 class Reader:
@@ -61,9 +69,18 @@ class Reader:
         self._meaning = meaning
         places = {role: at for at, role in enumerate(meaning.roles) if role not in (FIELD, NOTHING)}
         self._email = places.pop("email")
-        self._places = places
+        self._places = list(places.items())
         self._fields = [(at, one) for at, one in enumerate(meaning.ids) if meaning.roles[at] == FIELD and one]
         self._columns = len(meaning.roles)
+        # What need not be looked for in each row.
+        have = set(places)
+        self._plainly_named = not {"last_name", "full_name"} & have
+        self._stated = bool(_STATING & have) and not meaning.forced
+        self._dated = bool(_DATING & have)
+        self._proving = [(role, word) for role, word in _PROVING if role in have]
+        self._addressed = bool({"address", "source"} & have)
+        self._joining = [(role, kind) for role, kind in _JOINING if role in have]
+        self._shown = list(meaning.shown.items())
         self._times: dict[str, int | None] = {}
         self._words: dict[tuple[str, str], Things] = {}
 
@@ -77,20 +94,53 @@ class Reader:
             who = address.parse(cells[self._email])
         except ValueError as problem:
             raise Refused(str(problem)) from problem
-        said = {role: cells[at].strip() for role, at in self._places.items()}
+        said = {role: cells[at].strip() for role, at in self._places}
         fields = {one: clean_value(cells[at]) for at, one in self._fields if cells[at]}
         first_name = self._name(said, fields)
         if said.get("values"):
             self._values(said["values"], fields)
-        state = self._state(said)
+        state = self._state(said) if self._stated else self._meaning.forced or self._meaning.state
         created_at = self._time(said, "created_at") or self._meaning.now
-        things = self._things(said)
+        shown = self._said(who.email, first_name, state, created_at, fields)
         person = Incoming(
-            record, line, who.email, who.key, who.mailbox, first_name, state, fields, created_at,
-            self._since(said, state, created_at), 0, _proof(said), said.get("address", "")[:64],
-            _CONTROL.sub("", said.get("source", ""))[:500],
+            record, line, who.email, who.key, who.mailbox, first_name, state, packed(fields), created_at,
+            self._since(said, state, created_at), shown, self._cause(said, line),
         )  # fmt: skip
-        return person, things
+        return person, self._things(said) if self._joining else ()
+
+    def merged(self, first: Incoming, second: Incoming) -> Incoming:
+        """Return one person of two records: the later name and values, the state that mails less."""
+        fields = {**_FIELDS.decode(first.fields), **_FIELDS.decode(second.fields)}
+        first_name = second.first_name or first.first_name
+        state = next_state(first.state, second.state)
+        created_at = min(first.created_at, second.created_at)
+        return msgspec.structs.replace(
+            first,
+            first_name=first_name,
+            fields=packed(fields),
+            state=state,
+            created_at=created_at,
+            stated_at=max(first.stated_at, second.stated_at),
+            said=self._said(first.email, first_name, state, created_at, fields),
+        )
+
+    def _said(
+        self, email: str, first_name: str | None, state: str, created_at: int, fields: Mapping[str, str]
+    ) -> str:
+        """Return how an event shows somebody, with every field of the account."""
+        value = fields.get
+        shown = {key: value(one) for one, key in self._shown}
+        return importing.said(email, first_name, state, created_at, shown)
+
+    def _cause(self, said: Mapping[str, str], line: int) -> str:
+        """Return where somebody came from, with what the file says of their consent."""
+        proof = ", ".join([f"{word} {said[role][:40]}" for role, word in self._proving if said[role]])
+        if not proof.isprintable():
+            proof = _CONTROL.sub("", proof)
+        if not self._addressed:
+            return importing.cause(line, proof)
+        source = _CONTROL.sub("", said.get("source", ""))[:500]
+        return importing.cause(line, proof, said.get("address", "")[:64], source)
 
     def _filled(self, cells: list[str]) -> list[str]:
         """Return a record with as many cells as there are columns."""
@@ -101,6 +151,8 @@ class Reader:
     def _name(self, said: Mapping[str, str], fields: dict[str, str]) -> str | None:
         """Return the first name; of a full name the rest goes to the last name's field."""
         name, last = said.get("first_name", ""), said.get("last_name", "")
+        if self._plainly_named and name.isprintable() and len(name) <= NAME_MAX:
+            return name or None
         if not name and said.get("full_name"):
             name, _, rest = said["full_name"].partition(" ")
             last = last or rest.strip()
@@ -127,8 +179,6 @@ class Reader:
 
     def _state(self, said: Mapping[str, str]) -> str:
         """Return the state; a word that nobody knows makes nobody active."""
-        if self._meaning.forced:
-            return self._meaning.forced
         state = self._meaning.state
         word = said.get("state", "").casefold().replace(" ", "_").replace("-", "_")
         if word:
@@ -148,6 +198,8 @@ class Reader:
 
     def _since(self, said: Mapping[str, str], state: str, created_at: int) -> int:
         """Return since when somebody has their state."""
+        if not self._dated and state == "active":
+            return created_at
         stated = self._time(said, "stated_at")
         if state == "active":
             return stated or self._time(said, "confirmed_at") or created_at
@@ -169,7 +221,7 @@ class Reader:
 
     def _things(self, said: Mapping[str, str]) -> Things:
         found: Things = ()
-        for role, kind in (("tags", "tag"), ("forms", "form"), ("sequences", "sequence")):
+        for role, kind in self._joining:
             text = said.get(role)
             if text:
                 known = self._words.get((kind, text))
@@ -215,6 +267,11 @@ def listed(text: str) -> list[str]:
     return found
 
 
+def packed(fields: Mapping[str, str]) -> str:
+    """Return values by the id of their field as they are kept."""
+    return _encode(fields).decode() if fields else "{}"
+
+
 def clean_value(value: str) -> str:
     """Return the value of a field as it is kept; raise Refused for one too long."""
     if len(value) > VALUE_MAX:
@@ -241,9 +298,3 @@ def _by(form: str) -> Callable[[str], datetime]:
         return at if at.tzinfo else at.replace(tzinfo=UTC)
 
     return read
-
-
-def _proof(said: Mapping[str, str]) -> str:
-    """Return what the file says of a consent, in words."""
-    parts = [f"{word} {said[role][:40]}" for role, word in _PROVING if said.get(role)]
-    return _CONTROL.sub("", ", ".join(parts))

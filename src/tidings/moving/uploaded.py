@@ -78,7 +78,7 @@ def count(
             reasons.most_common(REASONS_SHOWN),
             examples,
             sorted(tried.unknown)[:NAMES_SHOWN],
-            sorted(tried.tags)[:NAMES_SHOWN],
+            sorted(name for _, name in tried.missing)[:NAMES_SHOWN],
             missing[:NAMES_SHOWN] if wishes.create_fields else [],
             [] if wishes.create_fields else missing[:NAMES_SHOWN],
         )
@@ -144,10 +144,10 @@ def _seen(db: Database, account_id: int, file: Opened, wishes: Wishes) -> Seen:
     """Return how a file is understood, with its first records."""
     wrong = "" if "email" in file.columns.roles else _NO_ADDRESS
     reader = None if wrong else _reader(db, account_id, file.columns, wishes)
-    records = islice(stream.records(file.source, file.separator), SAMPLES + 1)
+    records = islice(stream.Records(file.source, file.separator), SAMPLES + 1)
     samples = [
         _sample(reader, cells, number, line, wishes)
-        for number, (cells, line, _) in enumerate(records)
+        for number, (cells, line) in enumerate(records)
         if number and cells
     ]
     columns = [
@@ -183,7 +183,8 @@ def _sample(reader: Reader | None, cells: list[str], record: int, line: int, wis
     except Refused as problem:
         return Sample(line, shown, refused=str(problem).partition(_COMMAND)[0])
     joined = dict.fromkeys(name[:SHOWN_MAX] for _, name in (*things, *wishes.also))
-    fields = {label: value[:SHOWN_MAX] for label, value in who.fields.items()}
+    values: dict[str, str] = msgspec.json.decode(who.fields)
+    fields = {label: value[:SHOWN_MAX] for label, value in values.items()}
     return Sample(line, shown, who.email, who.first_name or "", who.state, list(joined)[:NAMES_SHOWN], fields)
 
 

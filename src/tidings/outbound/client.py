@@ -1,4 +1,4 @@
-"""The guarded client: posts to addresses that strangers chose, and never reaches inside.
+"""The guarded client: posts to addresses that strangers chose, gets from such, and never reaches inside.
 
 The gate is where sockets are made: whatever a URL or a name server says, the address that is about
 to be connected to is checked, and the connection goes to that very address. Redirects are answers.
@@ -24,7 +24,7 @@ from yarl import URL
 
 from tidings import __version__
 from tidings.outbound.addresses import Network, refusal
-from tidings.outbound.connection import Bounded, Count
+from tidings.outbound.connection import ANSWER_MAX, Bounded, Count
 from tidings.outbound.names import Names
 from tidings.outbound.target import Refused, checked
 
@@ -60,8 +60,8 @@ class Answer(msgspec.Struct, frozen=True):
     """What came of one request.
 
     `status` is None when no answer came, and `error` then says why in plain words. A `status` with an
-    `error` is an answer whose body broke off or did not end in time. `body` is the first 1,024 octets;
-    `retry_after_s` is between 0 and a day.
+    `error` is an answer whose body broke off or did not end in time. `body` is the first 1,024 octets of an
+    answer to a post; `retry_after_s` is between 0 and a day.
     """
 
     status: int | None
@@ -76,15 +76,16 @@ class _Heard:
 
     status: int | None = None
     body = b""
+    most = BODY_READ
     retry_after_s: int | None = None
 
 
 class Outbound:
-    """Posts over HTTP; at most `connections` requests at once, `total_s` for all of each.
+    """Asks over HTTP; at most `connections` requests at once, `total_s` for all of each.
 
     `allow` holds the networks that may be reached although they are private. `roots` is a file of
     certificates (PEM) to trust beside the system's and certifi's; `names` looks hosts up instead of
-    `Names`: the gate holds with any.
+    `Names`: the gate holds with any. An answer has at most `answer_max` octets.
     """
 
     def __init__(
@@ -95,10 +96,12 @@ class Outbound:
         connections: int = 2_000,
         roots: str | None = None,
         names: AbstractResolver | None = None,
+        answer_max: int = ANSWER_MAX,
     ) -> None:
         self._allow = tuple(allow)
         self._total_s = total_s
         self._connections = connections
+        self._answer_max = answer_max
         self._names = names or Names(self._allow)
         # A machine without a system's list (slim containers) has certifi's; an owner's own authority,
         # which the system knows, counts as well.
@@ -114,22 +117,34 @@ class Outbound:
 
         Raise ValueError for a header that is ours to set or cannot be sent: a mistake of the caller.
         """
-        sent = _sent(headers)
-        began = time.monotonic()
         heard = _Heard()
+        answer = await self._told("POST", url, body, _sent(headers), heard)
+        return msgspec.structs.replace(answer, body=answer.body[:BODY_KEPT])
+
+    async def get(self, url: str) -> Answer:
+        """Ask for what is at an address; of its body there is all, up to `answer_max`."""
+        heard = _Heard()
+        heard.most = self._answer_max
+        return await self._told("GET", url, b"", _sent({}), heard)
+
+    async def _told(
+        self, method: str, url: str, body: bytes, headers: dict[str, str], heard: _Heard
+    ) -> Answer:
+        """Ask, and return what came of it, whatever the other side does."""
+        began = time.monotonic()
         error = ""
         try:
             if len(body) > REQUEST_MAX:
                 raise Refused(f"more than {REQUEST_MAX:,} octets are not posted")
             async with asyncio.timeout(self._total_s):
-                await self._ask(self._checked(url), body, sent, heard)
+                await self._ask(method, self._checked(url), body, headers, heard)
         except TimeoutError as late:
             # The system's own word for a peer that does not answer is the same class, with a number.
             error = f"no whole answer within {self._total_s:g} s" if late.errno is None else _in_words(late)
         except _FAILURES as failure:
             error = _in_words(failure)
         took_ms = round((time.monotonic() - began) * 1_000)
-        return Answer(heard.status, error, heard.body[:BODY_KEPT], heard.retry_after_s, took_ms)
+        return Answer(heard.status, error, heard.body, heard.retry_after_s, took_ms)
 
     async def close(self) -> None:
         """Close the kept connections; those in use break off."""
@@ -137,13 +152,16 @@ class Outbound:
         if session is not None:
             await session.close()
 
-    async def _ask(self, target: URL, body: bytes, headers: dict[str, str], heard: _Heard) -> None:
+    async def _ask(
+        self, method: str, target: URL, body: bytes, headers: dict[str, str], heard: _Heard
+    ) -> None:
         session = self._session or self._open()
-        response = await session.post(target, data=body, headers=headers, allow_redirects=False)
+        data = body if method == "POST" else None
+        response = await session.request(method, target, data=data, headers=headers, allow_redirects=False)
         try:
             heard.status = response.status
             heard.retry_after_s = retry_after_s(response.headers.get("Retry-After", ""), time.time())
-            while len(heard.body) < BODY_READ and (chunk := await response.content.readany()):
+            while len(heard.body) < heard.most and (chunk := await response.content.readany()):
                 heard.body += chunk
         finally:
             # A connection whose answer came to its end has gone back already; any other is closed.
@@ -162,7 +180,7 @@ class Outbound:
         # aiohttp offers no public way to bound what a connection receives; a test holds this one.
         count = Count(self._connections // 2)
         make: Callable[..., ResponseHandler] = Bounded
-        connector._factory = functools.partial(make, asyncio.get_running_loop(), count)
+        connector._factory = functools.partial(make, asyncio.get_running_loop(), count, self._answer_max)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -23,12 +23,12 @@ class Count:
 
 
 class Bounded(ResponseHandler):
-    """Cuts the connection where the octets of one answer exceed `ANSWER_MAX`."""
+    """Cuts the connection where the octets of one answer exceed `most`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, count: Count) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, count: Count, most: int = ANSWER_MAX) -> None:
         super().__init__(loop)
         self._count = count
-        self._left = ANSWER_MAX
+        self._most = self._left = most
         self._overlong = False
         self._counted = False
 
@@ -52,7 +52,7 @@ class Bounded(ResponseHandler):
 
     def set_response_params(self, **options: Any) -> None:
         """A request begins: its answer has the whole room again."""
-        self._left = ANSWER_MAX
+        self._left = self._most
         super().set_response_params(**options)
 
     def data_received(self, data: bytes) -> None:

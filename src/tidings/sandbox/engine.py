@@ -8,9 +8,11 @@ from tidings.app.providers import OutboxProvider
 from tidings.core import notices
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import Timing
+from tidings.engine.bulk import Bulk
 from tidings.engine.desk import Desk
 from tidings.engine.erasing import Erasing
 from tidings.engine.heart import Heart
+from tidings.engine.indexing import Indexing
 from tidings.engine.notifier import Notifier
 from tidings.engine.owner_notes import OwnerNotes
 from tidings.engine.pace import Pace
@@ -65,11 +67,12 @@ class Engine:
             *(one.step for one in self._senders),
             OwnerNotes(db, hand.send).step,
             Trials(db, desk, links, hand.send).step,
+            Bulk(db).step,
             Teller(db, payloads.of_event).step,
             self._notify,
         ]
         beat = Heart(db, self._senders, INSTANCE, TIMING)
-        self._slow: list[Step] = [Erasing(db).step, Upkeep(db).step, beat.step]
+        self._slow: list[Step] = [Erasing(db).step, Indexing(db).step, Upkeep(db).step, beat.step]
         self._turn = asyncio.Lock()
         self._woken = asyncio.Event()
         self._stopped = False

@@ -125,8 +125,11 @@ SQLITE = Dialect(
         "{blob}": "BLOB",
         "{unlogged}": "",
         "{for_update}": "",
+        "{for_key_share}": "",
         "{skip_locked}": "",
         "{until_commit}": "",
+        "{on_sqlite}": "",
+        "{on_postgresql}": "--",
     },
 )
 
@@ -140,7 +143,10 @@ POSTGRES = Dialect(
         "{blob}": "BYTEA",
         "{unlogged}": "UNLOGGED",
         "{for_update}": "FOR UPDATE",
+        "{for_key_share}": "FOR KEY SHARE",
         "{skip_locked}": "FOR UPDATE SKIP LOCKED",
         "{until_commit}": "ON COMMIT DELETE ROWS",
+        "{on_sqlite}": "--",
+        "{on_postgresql}": "",
     },
 )

@@ -6,7 +6,10 @@ commits with NORMAL, none with FULL.
 
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import apsw
 
 from tidings.errors import Unavailable
 from tidings.store.aside import apart
-from tidings.store.dialect import SQLITE, Dialect, in_order
+from tidings.store.dialect import SQLITE, Dialect, in_order, values_of
 from tidings.store.tx import Row
 from tidings.store.waves import Asked
 
@@ -27,6 +30,8 @@ BUSY_MS = 20_000
 CACHE_KIB = 16_384
 READ_CACHE_KIB = 8_192
 WAL_PAGES = 4_000
+# Rows that one statement inserts: the text stays below 16 KB, above which apsw keeps none prepared.
+LOADED = 100
 # What a scrub waits for readers while nobody can write; it is tried again later.
 SCRUB_WAIT_MS = 250
 
@@ -143,8 +148,13 @@ class SqliteSession:
         self._cursor.executemany(statement.text, given)
 
     def load(self, sql: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """Insert many rows at once: 1 us a row of twelve."""
-        self.many(sql, columns, rows)
+        """Insert many rows at once, `LOADED` by each statement: row by row it took twice as long."""
+        whole = len(rows) - len(rows) % LOADED
+        if whole:
+            text = _rows_of(sql, tuple(columns))
+            for at in range(0, whole, LOADED):
+                self._cursor.execute(text, list(chain.from_iterable(rows[at : at + LOADED])))
+        self.many(sql, columns, rows[whole:])
 
     def fresh_ids(self, table: str, n: int) -> Sequence[int]:
         """Return the next ids: the transaction has the database to itself, and rows with them follow."""
@@ -288,6 +298,16 @@ class SqliteEar:
 
     def close(self) -> None:
         self._session.close()
+
+
+@cache
+def _rows_of(sql: str, columns: tuple[str, ...]) -> str:
+    """Turn `INSERT … VALUES (:a, 0, :b)` into one of `LOADED` rows, whose parameters have no names."""
+    parts = values_of(sql)
+    if parts is None or parts[2] != columns:
+        raise ValueError("rows are loaded by INSERT … VALUES with the names as the columns")
+    row = re.sub(r":\w+", "?", parts[1])
+    return parts[0] + "VALUES " + ", ".join([f"({row})"] * LOADED) + parts[3]
 
 
 def prepare(path: str) -> None:

@@ -15,8 +15,8 @@ from tidings.store.tx import Rx
 IDS_MAX = 500
 # A search is compared with people one by one: so many at a time, 2 ms.
 LOOKED = 500
-# A count compares so many people, 60 ms; beyond them it says how many there are at least.
-COUNTED_MAX = 20_000
+# A count compares so many people, 40 ms; beyond them it says how many there are at least.
+COUNTED_MAX = 10_000
 
 
 class Chosen(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from tidings.store.tx import Rx
 # of a million goes on from there.
 LOOKED_MOST = 20_000
 # Failures that are grouped by their codes; more of them say nothing else.
-REFUSALS_LOOKED = 20_000
+REFUSALS_LOOKED = 2_000
 CODES_MOST = 50
 _FATES = {
     "all": "",

@@ -187,8 +187,9 @@ def _joined(rx: Rx, subscriber_id: int) -> list[Joined]:
         _JOINED, account_id=rx.account_id, id=subscriber_id, limit=JOINED_MAX
     ):
         for kind, ref_id in (("form", form_id), ("sequence", sequence_id), ("tag", tag_id)):
-            if ref_id is not None:
-                thing = known[kind].get(ref_id)
+            thing = known[kind].get(ref_id)
+            # A tag that was deleted is taken off people slice by slice: it is gone for whoever looks.
+            if ref_id is not None and (thing or kind != "tag"):
                 listed.append(Joined(kind, ref_id, thing.name if thing else f"{ref_id} (gone)", *rest))
     return listed
 

@@ -6,12 +6,23 @@ complained or is suppressed is made active, nobody is mailed, and what is record
 unless the owner asks for it.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
-from tidings.core import custom_fields
-from tidings.core.importing import known, newcomers
+from tidings.core.importing import known, newcomers, staging
 from tidings.core.importing.newcomers import Told
-from tidings.core.importing.rows import SLICE, Incoming, Slice, Taken, Tally, next_state
+from tidings.core.importing.rows import (
+    SLICE,
+    Incoming,
+    Place,
+    Slice,
+    Taken,
+    Tally,
+    cause,
+    next_state,
+    said,
+)
 from tidings.core.importing.wishes import Wishes
 from tidings.errors import Conflict, NotFound
 from tidings.store.tx import Row, Rx, Tx
@@ -20,34 +31,37 @@ __all__ = [
     "SLICE",
     "Import",
     "Incoming",
+    "Place",
     "Slice",
     "Taken",
     "Tally",
     "Wishes",
     "begin",
+    "cause",
     "find",
     "finish",
     "held",
     "latest",
     "next_state",
     "note",
-    "standing",
+    "said",
     "take",
+    "weigh",
 ]  # fmt: skip
 
-_COLUMNS = "id, name, digest, wishes, state, place, made, changed, same, kept, rejected, created_at"
+_COLUMNS = "id, name, digest, wishes, state, place, within, made, changed, same, kept, rejected, created_at"
 LISTED = 50
 
 
 class Import(msgspec.Struct, frozen=True):
-    """One import and how far it is: `place` records of its file are done."""
+    """One import and how far it is."""
 
     id: int
     name: str
     digest: str
     wishes: str
     state: str
-    place: int
+    place: Place
     tally: Tally
     created_at: int
 
@@ -99,68 +113,74 @@ def latest(rx: Rx) -> list[Import]:
     return [_import(row) for row in rows]
 
 
-def take(tx: Tx, import_id: int, place: int, given: Slice, *, aloud: bool = False) -> Taken:
-    """Bring in the records of a slice, which begins after `place`; return how far it came.
+def take(tx: Tx, import_id: int, place: Place, given: Slice, *, aloud: bool = False) -> Taken:
+    """Bring in a slice, whose first person comes at `place`; return how far it came.
 
     With `aloud` webhooks and rules are told. Whoever is at the same import, and further, has the say:
     then it raises Conflict. Where too many known people change, the rest is left for another slice.
     """
     one = _at(tx, import_id, place)
-    told = Told(
-        tx,
-        f"import {one.id} of {one.name}",
-        aloud=aloud,
-        keys={str(field.id): field.key for field in custom_fields.all_fields(tx)},
-    )
+    told = Told(tx, f"import {one.id} of {one.name}", aloud=aloud)
     tally = Tally()
     away = known.held(tx, given.people)
-    people = [person for n, person in enumerate(given.people) if n not in away]
-    there = known.find(tx, people)
-    stop = known.renew(tx, list(there.values()), given, told, tally)
-    new = [
-        person for n, person in enumerate(people) if n not in there and (stop is None or person.record < stop)
-    ]
-    if new:
-        ids = newcomers.write(tx, new, told)
-        joined = [(row_id, person.state, person) for row_id, person in zip(ids, new, strict=True)]
-        newcomers.join(tx, joined, given.combos, told)
-    told.write(tx)
-    tally.made += len(new)
-    tally.rejected += len([n for n in away if stop is None or given.people[n].record < stop])
-    until = given.until if stop is None else stop - 1
-    tally.rejected += len([record for record in given.rejected if place < record <= until])
-    tally.same += len([record for record in given.repeated if place < record <= until])
-    note(tx, one.id, until, tally)
-    return Taken(until, tally)
+    people, things = _without(given, away, len(given.people))
+    staged = staging.stage(tx, people, things, given.combos)
+    ids = staging.known(tx)
+    stop = None
+    if ids or away:
+        places = _places(given, away)
+        met = {places[n]: row_id for n, row_id in ids.items()}
+        stop = known.renew(tx, known.find(tx, given.people, met), given, told, tally)
+        people, things = _without(given, away | set(met), len(given.people) if stop is None else stop)
+        staged = staging.stage(tx, people, things, given.combos)
+    if people:
+        newcomers.write(tx, people, staged, told)
+    tally.made += len(people)
+    done = len(given.people) if stop is None else stop
+    tally.rejected += len([n for n in away if n < done])
+    if stop is None and given.last:
+        tally.rejected += given.rejected
+        tally.same += given.repeated
+        now_at = Place(given.until)
+    else:
+        now_at = Place(place.record, place.within + done)
+    note(tx, one.id, now_at, tally)
+    return Taken(now_at, done, tally)
 
 
-def held(tx: Tx, given: Slice) -> list[Incoming]:
+def held(rx: Rx, people: Sequence[Incoming]) -> list[Incoming]:
     """Return whom a slice must not bring in, for their mailbox is suppressed: `take` leaves them out."""
-    return [given.people[n] for n in sorted(known.held(tx, given.people))]
+    return [people[n] for n in sorted(known.held(rx, people))]
 
 
-def standing(rx: Rx, keys: list[str]) -> dict[str, str]:
-    """Return the states of the people with these keys (at most 500), by key: what a trial run asks."""
-    if not keys:
-        return {}
-    size = next(size for size in (10, 100, 500) if len(keys) <= size)
-    names = {f"key{at}": key for at, key in enumerate(keys + keys[-1:] * (size - len(keys)))}
-    rows = rx.all(
-        "SELECT email_key, state FROM subscribers WHERE account_id = :account_id"  # noqa: S608 (our names)
-        f" AND email_key IN ({', '.join(':' + name for name in names)})",
-        account_id=rx.account_id,
-        **names,
-    )
-    return dict(rows)
+def weigh(rx: Rx, given: Slice) -> Tally:
+    """Count what `take` would do with a slice, and change nothing."""
+    tally = Tally()
+    away = known.held(rx, given.people)
+    there = [one for one in known.by_key(rx, given.people) if one.n not in away]
+    new = known.joining(rx, there, given)
+    changed = {one.id for one in there if one.differs or one.id in new}
+    kept = {one.id for one in there if one.stays} - changed
+    tally.rejected += len(away)
+    tally.made += len(given.people) - len(away) - len(there)
+    tally.changed += len(changed)
+    tally.kept += len(kept)
+    tally.same += len(there) - len(changed) - len(kept)
+    if given.last:
+        tally.rejected += given.rejected
+        tally.same += given.repeated
+    return tally
 
 
-def note(tx: Tx, import_id: int, place: int, tally: Tally) -> None:
+def note(tx: Tx, import_id: int, place: Place, tally: Tally) -> None:
     """Note how far an import has come, and what became of the records since."""
     tx.run(
-        "UPDATE imports SET place = :place, made = made + :made, changed = changed + :changed,"
-        " same = same + :same, kept = kept + :kept, rejected = rejected + :rejected, updated_at = :now"
+        "UPDATE imports SET place = :place, within = :within, made = made + :made,"
+        " changed = changed + :changed, same = same + :same,"
+        " kept = kept + :kept, rejected = rejected + :rejected, updated_at = :now"
         " WHERE account_id = :account_id AND id = :id",
-        place=place,
+        place=place.record,
+        within=place.within,
         now=tx.now,
         account_id=tx.account_id,
         id=import_id,
@@ -180,7 +200,7 @@ def finish(tx: Tx, import_id: int) -> Import:
     return find(tx, import_id)
 
 
-def _at(tx: Tx, import_id: int, place: int) -> Import:
+def _at(tx: Tx, import_id: int, place: Place) -> Import:
     """Return the import, locked, if it stands where its runner believes."""
     row = tx.one(
         f"SELECT {_COLUMNS} FROM imports WHERE account_id = :account_id AND id = :id"  # noqa: S608
@@ -196,5 +216,18 @@ def _at(tx: Tx, import_id: int, place: int) -> Import:
     return one
 
 
+def _places(given: Slice, away: set[int]) -> list[int]:
+    """Return the places in the slice of those who are not away."""
+    return [n for n in range(len(given.people)) if n not in away]
+
+
+def _without(given: Slice, away: set[int], end: int) -> tuple[Sequence[Incoming], Sequence[int]]:
+    """Return the people before a place who are not away, and what they join."""
+    if not away and end == len(given.people):
+        return given.people, given.things
+    places = [n for n in range(end) if n not in away]
+    return [given.people[n] for n in places], [given.things[n] for n in places]
+
+
 def _import(row: Row) -> Import:
-    return Import(row[0], row[1], row[2], row[3], row[4], row[5], Tally(*row[6:11]), row[11])
+    return Import(row[0], row[1], row[2], row[3], row[4], Place(row[5], row[6]), Tally(*row[7:12]), row[12])

@@ -1,60 +1,60 @@
-"""Newcomers of an import, written in sets: rows, what they join, counters, and one event each.
+"""Newcomers of an import, written in sets from the table of the slice: rows, what they join, one event each.
 
-Ids are taken first, so that every row is complete before it is written and nothing is read back.
+Ids are taken first and added to a row's place in the table; the counters are added up here.
 """
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-
-import msgspec
+from collections.abc import Iterator, Sequence
 
 from tidings.core import counters, events
-from tidings.core.events import Origin
-from tidings.core.importing.rows import Incoming
-from tidings.core.subscriptions import KINDS
-from tidings.store.tx import Row, Tx
+from tidings.core.importing.rows import Incoming, begun
+from tidings.core.importing.staging import Staged
+from tidings.store.tx import Tx
 
-_PEOPLE = ("id", "account_id", "email", "email_key", "first_name", "state", "fields", "created_at",
-           "updated_at", "activated_at")  # fmt: skip
-_GONE = (*_PEOPLE, "cancelled_at", "bounced_at", "complained_at")
-_ENTRIES = ("account_id", "sequence_id", "subscriber_id", "n", "position", "had", "since_at", "state",
-            "created_at", "updated_at", "completed_at", "ended_at")  # fmt: skip
-_EVENTS = ("account_id", "name", "subscriber_id", "subject_id", "snapshot", "cause", "created_at",
-           "told_at")  # fmt: skip
-_INSERT_PEOPLE = (
+# Rows of the table that lie beside each other and have ids that do: first, end, and what their ids are above.
+Run = tuple[int, int, int]
+
+_NUMBER = "UPDATE import_people SET id = n + :above WHERE n >= :first AND n < :end"
+_PEOPLE = (
     "INSERT INTO subscribers (id, account_id, email, email_key, first_name, state, fields, created_at,"
-    " updated_at, activated_at) VALUES (:id, :account_id, :email, :email_key, :first_name, :state, :fields,"
-    " :created_at, :updated_at, :activated_at)"
+    " updated_at, activated_at, cancelled_at, bounced_at, complained_at)"
+    " SELECT COALESCE(id, n + :above), :account_id, email, word, first_name, state, fields, created_at, :now,"
+    " CASE WHEN state = 'active' THEN stated_at END, CASE WHEN state = 'cancelled' THEN stated_at END,"
+    " CASE WHEN state = 'bounced' THEN stated_at END, CASE WHEN state = 'complained' THEN stated_at END"
+    " FROM import_people"
 )
-_INSERT_GONE = (
-    "INSERT INTO subscribers (id, account_id, email, email_key, first_name, state, fields, created_at,"
-    " updated_at, activated_at, cancelled_at, bounced_at, complained_at) VALUES (:id, :account_id, :email,"
-    " :email_key, :first_name, :state, :fields, :created_at, :updated_at, :activated_at, :cancelled_at,"
-    " :bounced_at, :complained_at)"
+_EVENTS = (
+    "INSERT INTO events (account_id, name, subscriber_id, snapshot, cause, created_at, told_at)"
+    " SELECT :account_id, :name, person_id, '{\"id\":' || person_id || ',' || said, :begun || cause, :now,"
+    " CAST(:told_at AS BIGINT) FROM (SELECT COALESCE(id, n + :above) AS person_id, said, cause"
+    " FROM import_people WHERE state = :state) AS people"
 )
-# One text for each kind: the names come from KINDS, never from outside.
-_JOINED = {
-    kind: ("id", "account_id", "subscriber_id", f"{kind}_id", "subscriber_state", "source", "confirmations",
-           "created_at")
-    for kind in KINDS
-}  # fmt: skip
-_INSERT_JOINED = {
-    kind: (
-        f"INSERT INTO subscriptions (id, account_id, subscriber_id, {kind}_id, subscriber_state, source,"  # noqa: S608
-        f" confirmations, created_at) VALUES (:id, :account_id, :subscriber_id, :{kind}_id,"
-        " :subscriber_state, :source, :confirmations, :created_at)"
-    )
-    for kind in KINDS
-}
-_INSERT_ENTRIES = (
+# The things of a person are looked up from the person (CROSS JOIN), so that rows come in the order of people.
+_PAIRS = " FROM import_people AS p CROSS JOIN import_things AS t WHERE t.combo = p.combo"
+_JOINED = (
+    "INSERT INTO subscriptions (id, account_id, subscriber_id, form_id, sequence_id, tag_id,"
+    " subscriber_state, source, confirmations, created_at) SELECT p.entry + t.k + :base, :account_id,"
+    " COALESCE(p.id, p.n + :above), t.form_id, t.sequence_id, t.tag_id, p.state, :source, 0, p.created_at"
+    f"{_PAIRS} AND p.entry + t.k >= :first AND p.entry + t.k < :end"
+)
+# As somebody who has been through it: an import mails nobody.
+_ENTRIES = (
     "INSERT INTO entries (account_id, sequence_id, subscriber_id, n, position, had, since_at, state,"
-    " created_at, updated_at, completed_at, ended_at) VALUES (:account_id, :sequence_id, :subscriber_id, :n,"
-    " :position, :had, :since_at, :state, :created_at, :updated_at, :completed_at, :ended_at)"
+    " created_at, updated_at, completed_at, ended_at) SELECT :account_id, t.sequence_id,"
+    " COALESCE(p.id, p.n + :above), 1, 0, '', :now, 'ended', :now, :now, :now, :now"
+    f"{_PAIRS} AND t.sequence_id IS NOT NULL"
 )
-_INSERT_EVENTS = (
-    "INSERT INTO events (account_id, name, subscriber_id, subject_id, snapshot, cause, created_at, told_at)"
-    " VALUES (:account_id, :name, :subscriber_id, :subject_id, :snapshot, :cause, :created_at, :told_at)"
-)
+# One text for each kind: the names stand here, never outside.
+_JOININGS = {
+    kind: (
+        "INSERT INTO events (account_id, name, subscriber_id, subject_id, snapshot, cause, created_at)"  # noqa: S608
+        " SELECT :account_id, :name, person_id, ref_id, '{\"id\":' || person_id || ',' || said,"
+        " :begun || cause, :now FROM (SELECT COALESCE(p.id, p.n + :above) AS person_id,"
+        f" t.{kind}_id AS ref_id, p.said, p.cause{_PAIRS} AND t.{kind}_id IS NOT NULL) AS people"
+    )
+    for kind in ("form", "sequence", "tag")
+}
 # What an import says of somebody by their state; of who waits for a confirmation it says nothing.
 BY_STATE = {
     "active": "subscriber_activate",
@@ -63,164 +63,130 @@ BY_STATE = {
     "complained": "subscriber_complain",
 }
 _BY_KIND = {"form": "form_subscribe", "sequence": "course_subscribe", "tag": "tag_add"}
-_NO_TIMES = (None, None, None, None)
-_TIMES: dict[str, Callable[[int], Row]] = {
-    "inactive": lambda _: _NO_TIMES,
-    "cancelled": lambda at: (None, at, None, None),
-    "bounced": lambda at: (None, None, at, None),
-    "complained": lambda at: (None, None, None, at),
-}
-_encode = msgspec.json.Encoder().encode
 
 
 class Told:
     """How the events of an import are recorded: told already, unless somebody asked to be told.
 
-    `name` is what the import is called in a person's history; `keys` are the fields' keys by their ids.
+    `name` is what the import is called in a person's history.
     """
 
-    def __init__(self, tx: Tx, name: str, *, aloud: bool, keys: dict[str, str]) -> None:
-        self._heard = events.listened(tx) if aloud else frozenset[str]()
+    def __init__(self, tx: Tx, name: str, *, aloud: bool) -> None:
+        self.heard = events.listened(tx) if aloud else frozenset[str]()
         self.name = name
-        self.now = tx.now
-        self.account_id = tx.account_id
-        self._blank: dict[str, str | None] = dict.fromkeys(keys.values())
-        self._keys = keys
-        self._rows: list[Row] = []
-        self._cause = _encode(Origin("command", source=f"{name}, line #")).decode().rpartition("#")
+        self.begun = begun(name)
 
-    def joined(self, kind: str) -> bool:
-        """Say whether somebody waits to hear who joins things of this kind."""
-        return _BY_KIND[kind] in self._heard
+    def told_at(self, name: str, now: int) -> int | None:
+        """Return when an event of this name was told: never, where somebody waits for it."""
+        return None if name in self.heard else now
 
-    def person(self, subscriber_id: int, one: Incoming) -> None:
-        """Note in which state somebody came, with what proves their consent."""
-        name = BY_STATE.get(one.state)
-        if name is not None:
-            self._note(name, subscriber_id, one, None)
 
-    def join(self, subscriber_id: int, one: Incoming, kind: str, ref_id: int) -> None:
-        """Note that somebody joined something."""
-        self._note(_BY_KIND[kind], subscriber_id, one, ref_id)
-
-    def _note(self, name: str, subscriber_id: int, one: Incoming, subject_id: int | None) -> None:
-        fields = self._blank
-        if one.fields:
-            keys = self._keys
-            fields = {**fields, **{keys[key]: value for key, value in one.fields.items() if key in keys}}
-        snapshot = _encode(
-            {"id": subscriber_id, "email": one.email, "first_name": one.first_name, "state": one.state,
-             "created_at": one.created_at, "fields": fields}
-        ).decode()  # fmt: skip
-        told_at = None if name in self._heard else self.now
-        row = (
-            self.account_id,
-            name,
-            subscriber_id,
-            subject_id,
-            snapshot,
-            self._origin(one),
-            self.now,
-            told_at,
+def write(tx: Tx, people: Sequence[Incoming], staged: Staged, told: Told) -> None:
+    """Write the people of the table, whom nobody knows, and let them join their things."""
+    runs = _runs(tx.fresh_ids("subscribers", len(people)))
+    above = runs[0][2]
+    if len(runs) > 1:
+        for first, end, base in runs:
+            tx.run(_NUMBER, above=base, first=first, end=end)
+    tx.run(_PEOPLE, above=above, account_id=tx.account_id, now=tx.now)
+    for state in sorted(set(staged.states) & set(BY_STATE)):
+        tx.run(
+            _EVENTS,
+            account_id=tx.account_id,
+            name=BY_STATE[state],
+            begun=told.begun,
+            now=tx.now,
+            told_at=told.told_at(BY_STATE[state], tx.now),
+            above=above,
+            state=state,
         )
-        self._rows.append(row)
-
-    def _origin(self, one: Incoming) -> str:
-        if not (one.proof or one.address or one.referrer):
-            before, _, after = self._cause
-            return f"{before}{one.line}{after}"
-        said = f"; {one.proof}" if one.proof else ""
-        origin = Origin("command", one.address, f"{self.name}, line {one.line}{said}", one.referrer)
-        return _encode(origin).decode()
-
-    def write(self, tx: Tx) -> None:
-        """Write the events that were noted."""
-        if self._rows:
-            tx.load(_INSERT_EVENTS, _EVENTS, self._rows)
-        if self._heard:
-            tx.wake()
+    _count_people(tx, people, runs)
+    join(tx, staged, told, above=above)
 
 
-def write(tx: Tx, people: Sequence[Incoming], told: Told) -> Sequence[int]:
-    """Write people whom nobody knows; return their ids, in their order."""
-    ids = tx.fresh_ids("subscribers", len(people))
-    account_id, now = tx.account_id, tx.now
-    rows: list[Row] = []
-    gone: list[Row] = []
-    for row_id, one in zip(ids, people, strict=True):
-        fields = _encode(one.fields).decode() if one.fields else "{}"
-        row = (row_id, account_id, one.email, one.key, one.first_name, one.state, fields, one.created_at, now)
-        if one.state == "active":
-            rows.append((*row, one.stated_at))
-        else:
-            gone.append((*row, *_TIMES[one.state](one.stated_at)))
-    if rows:
-        tx.load(_INSERT_PEOPLE, _PEOPLE, rows)
-    if gone:
-        tx.load(_INSERT_GONE, _GONE, gone)
-    for row_id, one in zip(ids, people, strict=True):
-        told.person(row_id, one)
-    _count_people(tx, zip(ids, people, strict=True))
-    return ids
+def join(tx: Tx, staged: Staged, told: Told, *, above: int = 0) -> None:
+    """Let the people of the table join what they are not in yet; with no id theirs is that place `above`."""
+    size = staged.entries[-1]
+    if not size:
+        return
+    runs = _runs(tx.fresh_ids("subscriptions", size))
+    for first, end, base in runs:
+        tx.run(
+            _JOINED,
+            base=base,
+            account_id=tx.account_id,
+            above=above,
+            source=told.name,
+            first=first,
+            end=end,
+        )
+    kinds = {kind for combo in staged.combos for kind, _ in combo}
+    if "sequence" in kinds:
+        tx.run(_ENTRIES, account_id=tx.account_id, above=above, now=tx.now)
+    for kind in sorted(kinds):
+        if _BY_KIND[kind] in told.heard:
+            names = {"account_id": tx.account_id, "name": _BY_KIND[kind], "begun": told.begun}
+            tx.run(_JOININGS[kind], now=tx.now, above=above, **names)
+    _count_joined(tx, staged, runs)
 
 
-def join(
-    tx: Tx,
-    pairs: Sequence[tuple[int, str, Incoming]],
-    combos: Sequence[Sequence[tuple[str, int]]],
-    told: Told,
-) -> None:
-    """Let people (id, state, what came of them) join what the file says; none of them is in it yet."""
-    by_thing: dict[tuple[str, int], list[tuple[int, str, Incoming]]] = {}
-    for who in pairs:
-        for thing in combos[who[2].things]:
-            # Who has left everything is in no form and no sequence.
-            if who[1] != "cancelled" or thing[0] == "tag":
-                by_thing.setdefault(thing, []).append(who)
-    account_id, now, source = tx.account_id, tx.now, told.name
-    inside: list[Row] = []
-    # A thing at a time: its rows lie beside each other in every index.
-    for (kind, ref_id), whose in sorted(by_thing.items(), key=lambda item: item[0]):
-        ids = tx.fresh_ids("subscriptions", len(whose))
-        rows = [
-            (row_id, account_id, subscriber_id, ref_id, state, source, 0, one.created_at)
-            for row_id, (subscriber_id, state, one) in zip(ids, whose, strict=True)
-        ]
-        tx.load(_INSERT_JOINED[kind], _JOINED[kind], rows)
-        counted = Counter([(row[4], row[0] >> counters.BITS) for row in rows])
-        for (state, bucket), n in counted.items():
-            counters.count(tx, kind, ref_id, state, bucket << counters.BITS, n)
-        if kind == "sequence":
-            # As somebody who has been through it: an import mails nobody.
-            inside += [
-                (account_id, ref_id, one[0], 1, 0, "", now, "ended", now, now, now, now) for one in whose
-            ]
-        if told.joined(kind):
-            for subscriber_id, _, one in whose:
-                told.join(subscriber_id, one, kind, ref_id)
-    if inside:
-        tx.load(_INSERT_ENTRIES, _ENTRIES, inside)
+def _runs(ids: Sequence[int]) -> list[Run]:
+    """Cut ids, which rise, into runs without a gap: on PostgreSQL others take numbers in between."""
+    if isinstance(ids, range):
+        return [(0, len(ids), ids[0])]
+    found: list[Run] = []
+    first = 0
+    for at in range(1, len(ids) + 1):
+        if at == len(ids) or ids[at] != ids[at - 1] + 1:
+            found.append((first, at, ids[first] - first))
+            first = at
+    return found
 
 
-def _count_people(tx: Tx, people: Iterable[tuple[int, Incoming]]) -> None:
+def _pieces(runs: Sequence[Run], bits: int) -> Iterator[tuple[int, int, int]]:
+    """Cut runs where a bucket of ids ends; yield first, end, and an id of the bucket."""
+    for first, end, above in runs:
+        at = first
+        while at < end:
+            until = min(((at + above >> bits) + 1 << bits) - above, end)
+            yield at, until, at + above
+            at = until
+
+
+def _count_people(tx: Tx, people: Sequence[Incoming], runs: Sequence[Run]) -> None:
     """Count newcomers as `subscribers` does, a sum for each line of the counters."""
-    buckets: Counter[tuple[str, int]] = Counter()
-    dated: Counter[tuple[str, int, int]] = Counter()
-    updated: Counter[tuple[str, int]] = Counter()
-    gone: Counter[int] = Counter()
-    for row_id, one in people:
-        state, bucket = one.state, row_id >> counters.DATED_BITS
-        buckets[state, row_id >> counters.BITS] += 1
-        dated[state, bucket, one.created_at // counters.DAY_MS] += 1
-        updated[state, bucket] += 1
-        if state == "cancelled":
-            gone[one.stated_at // counters.DAY_MS] += 1
-    for (state, bucket), n in buckets.items():
-        counters.count(tx, "subscribers", 0, state, bucket << counters.BITS, n)
-    for (state, bucket, day), n in dated.items():
-        row_id = bucket << counters.DATED_BITS
-        counters.count_dated(tx, "subscribers.created", state, row_id, day * counters.DAY_MS, n)
-    for (state, bucket), n in updated.items():
-        counters.count_dated(tx, "subscribers.updated", state, bucket << counters.DATED_BITS, tx.now, n)
-    for day, n in gone.items():
-        counters.count_by_day(tx, "subscribers.cancelled", day * counters.DAY_MS, n)
+    states = [one.state for one in people]
+    days = [one.created_at // counters.DAY_MS for one in people]
+    for first, end, row_id in _pieces(runs, counters.BITS):
+        for state, n in Counter(states[first:end]).items():
+            counters.count(tx, "subscribers", 0, state, row_id, n)
+    for first, end, row_id in _pieces(runs, counters.DATED_BITS):
+        for state, n in Counter(states[first:end]).items():
+            counters.count_dated(tx, "subscribers.updated", state, row_id, tx.now, n)
+        dated = Counter(zip(states[first:end], days[first:end], strict=True))
+        for (state, day), n in dated.items():
+            counters.count_dated(tx, "subscribers.created", state, row_id, day * counters.DAY_MS, n)
+    if "cancelled" in states:
+        gone = Counter(one.stated_at // counters.DAY_MS for one in people if one.state == "cancelled")
+        for day, n in gone.items():
+            counters.count_by_day(tx, "subscribers.cancelled", day * counters.DAY_MS, n)
+
+
+def _count_joined(tx: Tx, staged: Staged, runs: Sequence[Run]) -> None:
+    """Count subscriptions by thing, state and bucket: people who lie whole in a bucket together."""
+    entries, numbers, states = staged.entries, staged.numbers, staged.states
+    people = len(numbers)
+    for first, end, row_id in _pieces(runs, counters.BITS):
+        begins = bisect_left(entries, first, hi=people)
+        ends = begins
+        if begins < people:
+            ends = max(begins, bisect_left(entries, end + 1, lo=begins) - 1)
+        together = Counter(zip(numbers[begins:ends], states[begins:ends], strict=True))
+        for (number, state), n in together.items():
+            for kind, ref_id in staged.combos[number]:
+                counters.count(tx, kind, ref_id, state, row_id, n)
+        # Those before and after are partly in this bucket and partly in its neighbours.
+        for at in {begins - 1, ends} - {-1, people}:
+            combo = staged.combos[numbers[at]]
+            for k in range(max(first - entries[at], 0), min(end - entries[at], len(combo))):
+                counters.count(tx, *combo[k], states[at], row_id, 1)

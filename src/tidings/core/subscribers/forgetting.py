@@ -2,6 +2,7 @@
 
 from tidings.core import counters
 from tidings.core.subscribers import pack, unpack
+from tidings.errors import Unavailable
 from tidings.store.tx import Tx
 
 # Rows of one slice of an erasure: some 20 ms of SQLite's write lock.
@@ -66,3 +67,15 @@ def erase_field(tx: Tx, field_id: int, after_id: int) -> int | None:
                 id=row_id,
             )
     return rows[-1][0] if len(rows) == ERASE_SLICE else None
+
+
+def hold_off(tx: Tx, subscriber_id: int) -> None:
+    """Keep a person from being erased until this is committed; raise Unavailable when they were."""
+    row = tx.one(
+        "SELECT id FROM subscribers WHERE account_id = :account_id AND id = :id {for_key_share}",
+        account_id=tx.account_id,
+        id=subscriber_id,
+    )
+    if row is None:
+        # By another process, at this moment: run again, the verb finds nobody.
+        raise Unavailable("this person was erased at the same moment; try again")

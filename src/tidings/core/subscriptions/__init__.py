@@ -2,21 +2,21 @@
 
 Owns `subscriptions`. A person has at most one for each subscribable. Unsubscribing ends
 those of forms and sequences, which then show as cancelled; a removed tag is gone.
-Invariant: `subscriber_state` equals the subscriber's state.
+Invariants: `subscriber_state` equals the subscriber's state; person and thing are there. No foreign key
+says so (decision 0013): the rows of forms, sequences and tags are never deleted, and who writes a
+subscription holds the person's row.
 """
 
 import msgspec
 
 from tidings.core import counters, entries, events, subscribers
 from tidings.core.events import Origin
-from tidings.core.subscribers import Subscriber, zones
+from tidings.core.subscribers import STATES, Subscriber, forgetting, zones
 from tidings.errors import NotFound
 from tidings.store.tx import Rx, Tx
 
 KINDS = ("form", "sequence", "tag")
 PAGE = 50
-# Rows of one slice: some 6 ms of SQLite's write lock at 2,000,000 subscriptions.
-UNTAG_SLICE = 250
 _JOINED = {"form": "form_subscribe", "sequence": "course_subscribe", "tag": "tag_add"}
 
 _COLUMNS = (
@@ -44,41 +44,65 @@ class Subscription(msgspec.Struct, frozen=True):
         return "cancelled" if self.ended_at is not None else self.subscriber_state
 
 
+# How one thing of a person is found: by the index of what they are in, which has these in this order.
+ONE = {
+    "tag": "COALESCE(tag_id, 0) = :ref_id",
+    "form": "COALESCE(tag_id, 0) = 0 AND COALESCE(form_id, 0) = :ref_id",
+    "sequence": (
+        "COALESCE(tag_id, 0) = 0 AND COALESCE(form_id, 0) = 0 AND COALESCE(sequence_id, 0) = :ref_id"
+    ),
+}
 # One text for each kind: the names come from KINDS, never from outside.
 _START = {
     kind: (
         f"INSERT INTO subscriptions (account_id, subscriber_id, {kind}_id, subscriber_state, source,"  # noqa: S608
         " referrer, confirmations, created_at) VALUES (:account_id, :subscriber_id, :ref_id, :state,"
         " :source, :referrer, :asked, :now)"
-        f" ON CONFLICT (account_id, {kind}_id, subscriber_id) WHERE {kind}_id IS NOT NULL"
-        " DO NOTHING RETURNING id"
+        " ON CONFLICT (account_id, subscriber_id, COALESCE(tag_id, 0), COALESCE(form_id, 0),"
+        " COALESCE(sequence_id, 0)) DO NOTHING RETURNING id"
     )
     for kind in KINDS
 }
 _FIND = {
     kind: (
-        f"SELECT {_COLUMNS} FROM subscriptions WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
-        " AND subscriber_id = :subscriber_id"
+        f"SELECT {_COLUMNS} FROM subscriptions WHERE account_id = :account_id"  # noqa: S608
+        f" AND subscriber_id = :subscriber_id AND {ONE[kind]}"
     )
     for kind in KINDS
 }
 _END = {
     kind: (
-        f"UPDATE subscriptions SET ended_at = :now WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
-        " AND subscriber_id = :subscriber_id AND ended_at IS NULL"
+        "UPDATE subscriptions SET ended_at = :now WHERE account_id = :account_id"  # noqa: S608
+        f" AND subscriber_id = :subscriber_id AND {ONE[kind]} AND ended_at IS NULL"
     )
     for kind in KINDS
 }
+# The index by state serves the list of any state too: the first of each are put in one order. An arm without
+# a limit had PostgreSQL sort the whole list.
+_ARM = (
+    "SELECT id FROM (SELECT id FROM subscriptions WHERE account_id = :account_id AND {}_id = :ref_id"
+    " AND subscriber_state = '{}' AND id {} :edge ORDER BY id{} LIMIT :until) AS chosen"
+)
+_ORDERS = {False: (">=", ""), True: ("<=", " DESC")}
 _PAGE = {
-    (kind, one_state, newest_first): (
+    (kind, newest_first): (
         f"SELECT {_COLUMNS} FROM subscriptions WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
-        + (" AND subscriber_state = :state" if one_state else "")
-        + (" AND id <= :edge ORDER BY id DESC" if newest_first else " AND id >= :edge ORDER BY id")
-        + " LIMIT :limit OFFSET :skip"
+        f" AND subscriber_state = :state AND id {order[0]} :edge ORDER BY id{order[1]}"
+        " LIMIT :limit OFFSET :skip"
     )
     for kind in KINDS
-    for one_state in (False, True)
-    for newest_first in (False, True)
+    for newest_first, order in _ORDERS.items()
+}
+# The rows are looked up from the ids (CROSS JOIN), not the other way round.
+_PAGE_OF_ANY_STATE = {
+    (kind, newest_first): (
+        f"SELECT {_COLUMNS} FROM (SELECT id AS chosen_id FROM ("  # noqa: S608
+        + " UNION ALL ".join(_ARM.format(kind, state, *order) for state in STATES)
+        + f" ORDER BY id{order[1]} LIMIT :limit OFFSET :skip) AS chosen) AS chosen CROSS JOIN subscriptions"
+        " WHERE account_id = :account_id AND id = chosen_id"
+    )
+    for kind in KINDS
+    for newest_first, order in _ORDERS.items()
 }
 
 _NEWEST = {
@@ -90,7 +114,7 @@ _NEWEST = {
 }
 _HAVING = {
     (kind, size): (
-        f"SELECT subscriber_id FROM subscriptions WHERE account_id = :account_id AND {kind}_id = :ref_id"  # noqa: S608
+        f"SELECT subscriber_id FROM subscriptions WHERE account_id = :account_id AND {ONE[kind]}"  # noqa: S608
         f" AND ended_at IS NULL AND subscriber_id IN ({', '.join(f':id{at}' for at in range(size))})"
     )
     for kind in KINDS
@@ -120,6 +144,8 @@ def start(
     known = None if newcomer else find(tx, who.id, kind, ref_id)
     if known is not None:
         return _restart(tx, who, known, origin, again=again)
+    if not newcomer:
+        forgetting.hold_off(tx, who.id)
     source, referrer = origin.source or None, origin.referrer or None
     row = tx.one(
         _START[kind],
@@ -253,8 +279,8 @@ def leave(tx: Tx, who: Subscriber, kind: str, ref_id: int, origin: Origin) -> bo
             )
         )
     row = tx.one(
-        "DELETE FROM subscriptions WHERE account_id = :account_id AND tag_id = :ref_id"
-        " AND subscriber_id = :subscriber_id RETURNING id, subscriber_state",
+        "DELETE FROM subscriptions WHERE account_id = :account_id AND subscriber_id = :subscriber_id"  # noqa: S608
+        f" AND {ONE['tag']} RETURNING id, subscriber_state",
         account_id=tx.account_id,
         ref_id=ref_id,
         subscriber_id=who.id,
@@ -302,15 +328,14 @@ def page(
     place = counters.locate(rx, kind, ref_id, wanted, offset, newest_first=newest_first)
     if place is None:
         return total, []
-    rows = rx.all(
-        _PAGE[kind, state is not None, newest_first],
-        account_id=rx.account_id,
-        ref_id=ref_id,
-        edge=counters.edge(place, newest_first=newest_first),
-        limit=PAGE,
-        skip=place[1],
-        **({"state": state} if state else {}),
-    )
+    edge = counters.edge(place, newest_first=newest_first)
+    names: dict[str, object] = {"account_id": rx.account_id, "ref_id": ref_id, "edge": edge}
+    names |= {"limit": PAGE, "skip": place[1]}
+    if state:
+        rows = rx.all(_PAGE[kind, newest_first], state=state, **names)
+    else:
+        found = rx.all(_PAGE_OF_ANY_STATE[kind, newest_first], until=PAGE + place[1], **names)
+        rows = sorted(found, reverse=newest_first)
     listed = [_subscription(row) for row in rows]
     people = subscribers.by_ids(rx, [one.subscriber_id for one in listed])
     return total, [(one, people[one.subscriber_id]) for one in listed if one.subscriber_id in people]
@@ -319,36 +344,18 @@ def page(
 def tag_ids(rx: Rx, subscriber_id: int) -> list[int]:
     """Return the ids of a person's tags, in the order they were given."""
     rows = rx.all(
-        "SELECT tag_id FROM subscriptions WHERE account_id = :account_id AND subscriber_id = :id"
-        " AND tag_id IS NOT NULL ORDER BY id",
+        "SELECT id, tag_id FROM subscriptions WHERE account_id = :account_id AND subscriber_id = :id"
+        " AND tag_id IS NOT NULL",
         account_id=rx.account_id,
         id=subscriber_id,
     )
-    return [row[0] for row in rows]
+    return [tag_id for _, tag_id in sorted(rows)]
 
 
 def joined_since(rx: Rx, kind: str, ref_id: int, since_at: int, most: int) -> int:
     """Return how many of the newest `most` who joined a thing did so since a time."""
     row = rx.one(_NEWEST[kind], account_id=rx.account_id, ref_id=ref_id, most=most, since_at=since_at)
     return int(row[0]) if row else 0
-
-
-def untag_slice(tx: Tx, tag_id: int) -> int:
-    """Take a deleted tag off some people, without an event; return how many.
-
-    Whoever is being changed just now is left for the next slice.
-    """
-    rows = tx.all(
-        "DELETE FROM subscriptions WHERE account_id = :account_id AND id IN (SELECT id FROM subscriptions"
-        " WHERE account_id = :account_id AND tag_id = :tag_id ORDER BY id LIMIT :limit {skip_locked})"
-        " RETURNING id, subscriber_state",
-        account_id=tx.account_id,
-        tag_id=tag_id,
-        limit=UNTAG_SLICE,
-    )
-    for row_id, state in rows:
-        counters.count(tx, "tag", tag_id, state, row_id, -1)
-    return len(rows)
 
 
 def having(rx: Rx, kind: str, ref_ids: list[int], subscriber_ids: list[int]) -> set[int]:

@@ -187,7 +187,7 @@ def begin_import(tx: Tx, upload_id: int, worker: str, digest: str) -> Import:
         account_id=tx.account_id,
         id=upload_id,
     )
-    _forget_behind(tx, upload_id, worker, begun.place)
+    _forget_behind(tx, upload_id, worker, begun.place.record)
     return begun
 
 

@@ -14,6 +14,7 @@ from tidings.web.dashboard import session
 from tidings.web.dashboard.asked import Asked
 from tidings.web.dashboard.multipart import Parts
 from tidings.web.http import header
+from tidings.web.params import BadBody
 
 TOO_LARGE: Final = (
     f"The file is larger than {BYTES_MAX // 1_000_000} MB."
@@ -32,10 +33,16 @@ async def take(asked: Asked) -> int:
 
     Raises Foreign, TooLarge, BadBody or a Problem; then nothing of it is kept.
     """
-    parts = Parts(asked.receive, asked.headers, most=BYTES_MAX, size=CHUNK_MAX)
-    fields, name = await parts.begin()
-    given = fields.get("seal") or header(asked.headers, b"x-seal").decode("latin-1")
-    if not session.sealed(asked.seal, given):
+    sealed = session.sealed(asked.seal, header(asked.headers, b"x-seal").decode("latin-1"))
+    try:
+        parts = Parts(asked.receive, asked.headers, most=BYTES_MAX, size=CHUNK_MAX)
+        fields, name = await parts.begin()
+    except BadBody as problem:
+        # No such form is ours, and only to who proves to come from our page it is told what is wrong.
+        if not sealed:
+            raise Foreign from problem
+        raise
+    if not sealed and not session.sealed(asked.seal, fields.get("seal")):
         raise Foreign
     if not name:
         raise Invalid("file", "is needed: choose one first")
