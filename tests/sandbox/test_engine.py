@@ -6,7 +6,8 @@ from pathlib import Path
 from tidings.app import loops
 from tidings.sandbox import engine
 
-# What only an engine of its own process needs: how loops run, room on a disk, copies of a database.
+# What only an engine of its own process needs: how loops run, room on a disk, copies of a database, and files
+# of people, which are worked on in a thread with a database of its own.
 NOT_HERE = {"loop", "room", "backups", "uploads"}
 
 

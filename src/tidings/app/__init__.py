@@ -1,6 +1,7 @@
 """Builds the house: settings, database, doors, loops. The only room that knows them all."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -15,9 +16,10 @@ from tidings.app.loops import run_engine
 from tidings.app.metrics import Metrics
 from tidings.app.providers import OUTBOX, limits_of, shown_of
 from tidings.core import accounts
-from tidings.core.accounts import INSTALLATION
+from tidings.core.accounts import INSTALLATION, keys
 from tidings.core.exporting import Wanted
 from tidings.core.users import sessions
+from tidings.errors import Unavailable
 from tidings.moving import exporter
 from tidings.settings import Bad, Settings
 from tidings.store import migrate
@@ -41,6 +43,8 @@ log = logging.getLogger("tidings")
 
 # Of /metrics: what nobody guesses in a lifetime of asking.
 TOKEN_MIN = 16
+# Between two looks at which keys were used: told to the minute, at a write a minute and key.
+USES_S = 60.0
 _API = ("/v3/", "/api/v3/")
 # How client addresses are logged; None is the default, cut to their network.
 _SHOWN: dict[str, Callable[[str], str] | None] = {"short": None, "full": str, "none": lambda _: ""}
@@ -87,14 +91,32 @@ class Web:
         return json_reply(200, {"status": "ok"}, [(b"cache-control", b"no-store")])
 
     async def _live(self, receive: Receive, send: Send) -> None:
+        noting: asyncio.Task[None] | None = None
         while True:
             message = await receive()
+            if message["type"] == "lifespan.startup":
+                noting = asyncio.create_task(self._note_uses())
             if message["type"] == "lifespan.shutdown":
+                if noting is not None:
+                    noting.cancel()
+                await self._note_used()
                 await self._public.close()
                 await self._house.press.stop()
             await send({"type": message["type"] + ".complete"})
             if message["type"] == "lifespan.shutdown":
                 return
+
+    async def _note_uses(self) -> None:
+        while True:
+            await asyncio.sleep(USES_S)
+            await self._note_used()
+
+    async def _note_used(self) -> None:
+        """Note which keys were presented since the last time; what cannot be noted now is noted later."""
+        used, self._house.used = self._house.used, {}
+        for hashed, (account_id, at) in used.items():
+            with contextlib.suppress(Unavailable):
+                await self._house.db.write(account_id, keys.note_use, hashed, at)
 
 
 def web(settings: Settings, db: Database) -> Edge:
@@ -182,16 +204,16 @@ def first_start(db: Database, settings: Settings, *, demo: bool = False) -> None
     """Make the first account of an empty installation and say its keys, once."""
     if db.read_now(INSTALLATION, accounts.all_accounts):
         return
-    keys = db.write_now(INSTALLATION, accounts.create, "My newsletter", "you@example.com", demo=demo)
+    made = db.write_now(INSTALLATION, accounts.create, "My newsletter", "you@example.com", demo=demo)
     if demo:
-        declare.apply_text(db, keys.account_id, declare.example(), lambda _: None)
+        declare.apply_text(db, made.account_id, declare.example(), lambda _: None)
     _say(
         "\nThis is the first start: an account was made"
         + (", with a demonstration in it" if demo else "")
         + ". Its secret is shown only now.\n\n"
-        f"  export API_KEY={keys.api_key}\n"
-        f"  export API_SECRET={keys.api_secret}\n\n"
-        f"Sign in (once, within a day): {sign_in_address(db, settings, keys.account_id)}\n\n"
+        f"  export API_KEY={made.api_key}\n"
+        f"  export API_SECRET={made.api_secret}\n\n"
+        f"Sign in (once, within a day): {sign_in_address(db, settings, made.account_id)}\n\n"
     )
 
 

@@ -83,7 +83,7 @@ class _Ended(Exception):
 
 
 class Press:
-    """A render process, started when first needed and again whenever it ended. For one event loop."""
+    """A render process, started when first needed and again whenever it, or the loop that asked, ended."""
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class Press:
         self._memory_octets = memory_octets
         self._turn = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._known: OrderedDict[Hashable, tuple[int, Source]] = OrderedDict()
         self._numbers = 0
 
@@ -163,8 +164,15 @@ class Press:
 
     async def _running(self) -> asyncio.subprocess.Process:
         """Give the process, started anew where it ended."""
+        loop = asyncio.get_running_loop()
+        if self._process is not None and self._loop is not loop:
+            # The pipes are of a loop that has ended.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+            self._process = None
         if self._process is not None and self._process.returncode is None:
             return self._process
+        self._loop = loop
         self._known.clear()
         # No setting and no secret of this process is handed on; only where its modules are.
         self._process = await asyncio.create_subprocess_exec(

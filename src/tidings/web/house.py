@@ -50,8 +50,8 @@ class House:
     windows: Windows = field(default_factory=Windows)
     # Renders previews as the engine renders letters; its process starts with the first of them.
     press: Press = field(default_factory=Press)
-    # The hour in which each key was last noted as used, by the key's hash.
-    used: dict[str, int] = field(default_factory=dict)
+    # Whose key was presented when (epoch ms), by the key's hash, until it is noted.
+    used: dict[str, tuple[int, int]] = field(default_factory=dict)
     export: Export | None = None
     # How many exports this process writes at the moment.
     exports: int = 0

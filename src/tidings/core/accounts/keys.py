@@ -48,11 +48,12 @@ def end_former(tx: Tx, kind: str) -> int:
     return ended
 
 
-def note_use(tx: Tx, hashed: str) -> None:
-    """Note that a key or secret was presented; kept to the hour."""
+def note_use(tx: Tx, hashed: str, at: int) -> None:
+    """Note when a key or secret was presented last."""
     tx.run(
-        "UPDATE credentials SET used_at = :now WHERE account_id = :account_id AND digest = :digest",
-        now=tx.now,
+        "UPDATE credentials SET used_at = :at WHERE account_id = :account_id AND digest = :digest"
+        " AND (used_at IS NULL OR used_at < :at)",
+        at=at,
         account_id=tx.account_id,
         digest=hashed,
     )

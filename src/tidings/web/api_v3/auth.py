@@ -1,23 +1,19 @@
 """Who calls: api_key, api_secret, integration_key; and how often. Contract 1.3 and 1.5."""
 
-import asyncio
-import contextlib
 import math
 from typing import Final
 
 from tidings.core import accounts, limits
-from tidings.core.accounts import INSTALLATION, Credential, keys
-from tidings.errors import TooMany, Unauthorized, Unavailable
+from tidings.core.accounts import INSTALLATION, Credential
+from tidings.errors import TooMany, Unauthorized
 from tidings.tokens import digest
 from tidings.web import access, params
 from tidings.web.house import House
 
 # No key of ours is longer; hashing a megabyte to find nothing would be a gift.
 KEY_MAX = 512
-# Whether a key is still in use is told to the hour: one write an hour and key, behind the answer.
-_HOUR_MS: Final = 3_600_000
-_USED_KEPT: Final = 10_000
-_noting: Final[set[asyncio.Task[None]]] = set()
+# Keys whose use is remembered until the app notes it, once a minute; more is an attack.
+USED_MOST: Final = 10_000
 
 
 async def identify(house: House, given: dict[str, object], client: str, *, secret: bool) -> Credential:
@@ -66,21 +62,9 @@ async def _presented(house: House, given: dict[str, object]) -> tuple[str, Crede
         found = await house.db.read(INSTALLATION, accounts.opened_by, value)
     if found is None or (secret is not None and found.kind != "secret"):
         raise Unauthorized("unknown")
-    hour = house.db.clock() // _HOUR_MS
-    if house.used.get(hashed) != hour:
-        if len(house.used) >= _USED_KEPT:
-            house.used.clear()
-        house.used[hashed] = hour
-        task = asyncio.get_running_loop().create_task(_note_use(house, found.account_id, hashed))
-        _noting.add(task)
-        task.add_done_callback(_noting.discard)
+    if len(house.used) < USED_MOST or hashed in house.used:
+        house.used[hashed] = (found.account_id, house.db.clock())
     return value, found
-
-
-async def _note_use(house: House, account_id: int, hashed: str) -> None:
-    """Note that a key was presented; where the database cannot take it, the next hour's does."""
-    with contextlib.suppress(Unavailable):
-        await house.db.write(account_id, keys.note_use, hashed)
 
 
 async def _count(house: House, name: str, limit: int) -> None:

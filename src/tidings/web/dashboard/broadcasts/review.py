@@ -106,6 +106,7 @@ async def _page(asked: Asked, status: int, one: Broadcast, given: Given) -> Repl
         asked,
         status,
         "broadcasts/review.html",
+        subject=await _subject(asked, one, person),
         here="broadcasts",
         one=one,
         given=given,
@@ -122,6 +123,17 @@ async def _page(asked: Asked, status: int, one: Broadcast, given: Given) -> Repl
         tomorrow=times.day_after(asked.house.db.clock(), asked.shell.zone),
         zone_now=times.clock_words(asked.house.db.clock(), asked.shell.zone),
     )
+
+
+async def _subject(asked: Asked, one: Broadcast, person: Subscriber | None) -> str:
+    """Return the subject as the reader of the preview gets it; as it is written where nothing can be made."""
+    if "{" not in (one.subject or ""):
+        return one.subject or ""
+    seen_by = person.id if person else None
+    printed = await asked.read(rehearsal.letter, one.id, asked.house.links, seen_by)
+    (made,) = await asked.house.press.print(printed.key, printed.source, [printed.recipient])
+    fields = [] if isinstance(made, str) else mail.read(made).fields
+    return next((value for name, value in fields if name == "Subject"), one.subject or "")
 
 
 _Held = tuple[list[Part], dict[str, dict[int, str]], Subscriber | None, list[Trial]]
