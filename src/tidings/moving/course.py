@@ -91,8 +91,12 @@ def run(
         for read in closing.enter_context(contextlib.closing(reading(task))):
             held = db.read_now(account_id, importing.held, read.people)
             refuse(read.rejected, held)
-            tally.add(writing.take(_slice(read, things, read.people, read.things)))
-            shown(tally, read.done, file.source.size)
+            taken = writing.take(_slice(read, things, read.people, read.things))
+            tally.add(taken)
+            # What goes on within a window hears nothing of those who are in already: whoever gives way to
+            # others at this call has done something before.
+            if taken.records or read.end:
+                shown(tally, read.done, file.source.size)
     return db.write_now(account_id, importing.finish, one.id), things.unknown
 
 
