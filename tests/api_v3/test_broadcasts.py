@@ -264,7 +264,8 @@ def test_why_a_mail_was_made_is_told_to_its_own_account_alone(api: Api) -> None:
     made = handed[0].broadcast_id
     assert made is not None
     listed = api.db.read_now(1, deliveries.of_broadcast, made)
-    assert api.db.read_now(1, deliveries.occasions, [one.id for one in listed]) == {
+    told = api.db.read_now(1, deliveries.origins, [one.id for one in listed])
+    assert {row_id: why for row_id, (why, _) in told.items()} == {
         one.id: f"broadcast:{made}" for one in listed
     }
-    assert api.db.read_now(2, deliveries.occasions, [one.id for one in listed]) == {}
+    assert api.db.read_now(2, deliveries.origins, [one.id for one in listed]) == {}

@@ -40,7 +40,8 @@ def _wanted(args: argparse.Namespace, db: Database, account_id: int) -> Wanted:
         given = tuple((kind, name) for name in getattr(args, kind) or ())
         found = known.of([(one,) for one in given])
         for (_, name), refs in zip(given, found, strict=True):
-            if not refs:
+            # A trial gives what is not there a number below 0.
+            if not refs or refs[0][1] < 0:
                 raise Said(f"there is no {kind} {plain(name)}")
         ids[kind] = frozenset(ref_id for refs in found for _, ref_id in refs)
     return Wanted(ids["tag"], ids["form"], ids["sequence"], args.state or "")
