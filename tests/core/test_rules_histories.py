@@ -277,7 +277,7 @@ def test_a_planted_bug_is_seen(
     Here.db, Here.clock = Database(sqlite_url, clock=clock), clock
     # The same histories each time, and no search for the shortest that shows it.
     search = settings(
-        max_examples=300, stateful_step_count=40, derandomize=True, phases=(Phase.generate,), database=None
+        max_examples=1500, stateful_step_count=40, derandomize=True, phases=(Phase.generate,), database=None
     )
     try:
         with pytest.raises(AssertionError):
