@@ -64,3 +64,16 @@ document.addEventListener("click", async (event) => {
     button.textContent = "Press Ctrl+C";
   }
 });
+
+// A table that is wider than its place is reached by keyboard too.
+function reachable() {
+  for (const place of document.querySelectorAll(".scroll:not([tabindex])")) {
+    if (place.scrollWidth <= place.clientWidth) continue;
+    place.tabIndex = 0;
+    place.setAttribute("role", "region");
+    place.setAttribute("aria-label", place.querySelector("caption, thead th")?.textContent.trim() || "Table");
+  }
+}
+reachable();
+window.addEventListener("resize", reachable);
+document.addEventListener("htmx:afterSettle", reachable);
