@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.core.cast import Cast, Clock, join, rows
-from tidings.core import automations, custom_fields, limits, notices, owner_notes, pacing
+from tidings.core import audit, automations, custom_fields, limits, notices, owner_notes, pacing, trials
 from tidings.core.accounts import INSTALLATION
 from tidings.core.deliveries import Letter, Outcome, Timing
 from tidings.engine import loop, upkeep
@@ -198,7 +198,7 @@ def test_upkeep_sweeps_now_and_then_and_is_otherwise_idle(db: Database, cast: Ca
         assert await keeper.step() == 0
 
     asyncio.run(check())
-    often = [limits.sweep, pacing.sweep, notices.fold, owner_notes.fold]
+    often = [limits.sweep, pacing.sweep, notices.fold, owner_notes.fold, trials.fold, audit.fold]
     assert writes == [*often, automations.fold, automations.fold, *often]
 
 
