@@ -76,3 +76,19 @@ def test_webhooks_in_trouble_and_a_held_installation_are_told(db: Database, cast
     held = db.read_now(cast.eve.id, overview.overview)
     assert held.held == "it was restored"
     assert held.engine_at is not None
+
+
+def test_refusals_of_a_broadcast_are_told_for_a_week(db: Database, cast: Cast, clock: Clock) -> None:
+    def ended(subject: str, **numbers: int) -> int:
+        draft = broadcasts.Draft(subject=subject)
+        made = db.write_now(cast.ada.id, broadcasts.create, draft, "ada@example.com", status="completed").id
+        db.write_now(cast.ada.id, broadcasts.count, made, **numbers)
+        return made
+
+    bad, _ = ended("Bad", sent=7, failed=3), ended("Good", sent=10)
+    told = db.read_now(cast.ada.id, overview.overview)
+    assert [(one.id, one.failed, one.delivered) for one in told.refused] == [(bad, 3, 7)]
+    assert len(told.lately) == 2
+    assert db.read_now(cast.eve.id, overview.overview).refused == []
+    clock.move(overview.REFUSED_MS)
+    assert db.read_now(cast.ada.id, overview.overview).refused == []

@@ -10,6 +10,8 @@ from tidings.store.tx import Rx
 STATES = ("active", "inactive", "cancelled", "bounced", "complained")
 # The engine beats every few seconds; after a minute of silence nothing goes out.
 SILENT_MS = 60_000
+# Refusals of a broadcast are told on the first page for a week: until then they can be tried again.
+REFUSED_MS = 7 * 86_400_000
 # What a first start names the account before its owner does.
 UNNAMED = "you@example.com"
 
@@ -51,6 +53,7 @@ class Overview(msgspec.Struct, frozen=True):
     steps: Steps
     failing: list[webhooks.Webhook]
     disabled: list[webhooks.Webhook]
+    refused: list[Sent]
     held: str
     engine_at: int | None
 
@@ -76,6 +79,7 @@ def overview(rx: Rx) -> Overview:
         ),
         failing=[one for one in hooks if one.failing_since_at is not None and one.disabled_at is None],
         disabled=[one for one in webhooks.all_webhooks(rx, of_rules=True) if one.disabled_at is not None],
+        refused=[one for one in ended if one.failed and one.completed_at > rx.now - REFUSED_MS],
         held=heartbeats.held(rx.for_account(accounts.INSTALLATION)),
         engine_at=last[1] if last else None,
     )

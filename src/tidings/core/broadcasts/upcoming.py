@@ -21,7 +21,7 @@ class Upcoming(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A broadcast that has ended; opens and clicks are of people, once each."""
+    """A broadcast that has ended: opens and clicks of people, once each; `failed` were refused for good."""
 
     id: int
     subject: str | None
@@ -30,6 +30,7 @@ class Sent(msgspec.Struct, frozen=True):
     opens: int
     clicks: int
     unsubscribes: int
+    failed: int
 
 
 def upcoming(rx: Rx) -> list[Upcoming]:
@@ -52,8 +53,8 @@ def upcoming(rx: Rx) -> list[Upcoming]:
 def lately(rx: Rx, most: int = 5) -> list[Sent]:
     """Return the broadcasts that ended last, newest first."""
     rows = rx.all(
-        "SELECT id, subject, COALESCE(completed_at, updated_at), sent + kept, opens, clicks, unsubscribes"
-        " FROM broadcasts WHERE account_id = :account_id AND status = 'completed' ORDER BY id DESC"
+        "SELECT id, subject, COALESCE(completed_at, updated_at), sent + kept, opens, clicks, unsubscribes,"
+        " failed FROM broadcasts WHERE account_id = :account_id AND status = 'completed' ORDER BY id DESC"
         " LIMIT :most",
         account_id=rx.account_id,
         most=most,
