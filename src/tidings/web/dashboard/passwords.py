@@ -51,9 +51,10 @@ def _nobody() -> str:
 def _fits(kept: str | None, password: str) -> bool:
     nobody = _nobody()
     try:
-        return _hasher.verify(kept or nobody, password) and kept is not None
+        _hasher.verify(kept or nobody, password)
     except (VerificationError, InvalidHashError):
         return False
+    return kept is not None
 
 
 async def _in_turn(work: Callable[[], T]) -> T:
