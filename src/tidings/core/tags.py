@@ -49,16 +49,6 @@ def find(rx: Rx, tag_id: int) -> Tag:
     return Tag(*row)
 
 
-def name_of(rx: Rx, tag_id: int) -> str | None:
-    """Return what a tag is or was called, for what is told of the past; None where there never was one."""
-    row = rx.one(
-        "SELECT name, deleted_at FROM tags WHERE account_id = :account_id AND id = :id",
-        account_id=rx.account_id,
-        id=tag_id,
-    )
-    return None if row is None else row[0] if row[1] is None else f"{row[0]} (deleted)"
-
-
 def taken(rx: Rx, tag_id: int) -> bool:
     """Say whether a tag of any account has this id: ids are one row of numbers over all accounts."""
     return rx.one("SELECT 1 FROM tags WHERE id = :id", id=tag_id) is not None

@@ -13,11 +13,14 @@ from tidings.store.tx import Rx
 # Few sizes, so that few statements serve every page; the larger is the largest page.
 _SIZES = (10, 50, 500)
 _IDS = {size: ", ".join(f":id{at}" for at in range(size)) for size in _SIZES}
+# A tag that is gone has a name in the past.
+_TAG = "CASE WHEN deleted_at IS NULL THEN name ELSE name || ' (deleted)' END"
 _WHERE = " WHERE account_id = :account_id AND"
 _SQL = {
     (what, size): f"{start}{_WHERE} {column} IN ({ids}){end}"
     for what, start, column, end in (
         ("broadcast", "SELECT id, subject FROM broadcasts", "id", ""),
+        ("tag", f"SELECT id, {_TAG} FROM tags", "id", ""),  # noqa: S608 (our names)
         ("email", "SELECT id, subject FROM sequence_emails", "id", ""),
         ("link", "SELECT id, url FROM links", "id", ""),
         ("rule", "SELECT id, name FROM rules", "id", ""),
@@ -38,6 +41,7 @@ _SQL = {
     for size, ids in _IDS.items()
 }
 PRODUCTS_MAX = 20
+_OF_TAGS = ("tag_add", "tag_remove")
 
 
 class Batch(msgspec.Struct):
@@ -98,9 +102,12 @@ def _refs(found: Found) -> list[tuple[str, int]]:
     """Return what one row names, that is not in memory anyway."""
     match found.source:
         case "event":
-            origin = msgspec.json.decode(found.row[3], type=Origin)
+            name, subject_id, _, packed = found.row
+            origin = msgspec.json.decode(packed, type=Origin)
             ref = origin.source.partition(":")[2]
-            return [("rule", int(ref))] if origin.door == "rule" and ref.isdecimal() else []
+            rules = [("rule", int(ref))] if origin.door == "rule" and ref.isdecimal() else []
+            tagged = name in _OF_TAGS and subject_id is not None
+            return [*rules, *([("tag", subject_id)] if tagged else [])]
         case "mail":
             occasion, state, attempts, *_ = found.row
             named = of_occasion(occasion)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from tidings.core import custom_fields, forms, sequences, tags
+from tidings.core import custom_fields, forms, sequences
 from tidings.core.events import Origin
 from tidings.core.history import batches
 from tidings.core.history.batches import Batch
@@ -167,7 +167,6 @@ class Names:
 _LOOK: dict[str, Callable[[Rx, int], str | None]] = {
     "form": lambda rx, ref_id: forms.find(rx, ref_id).name,
     "sequence": lambda rx, ref_id: sequences.find(rx, ref_id).name,
-    "tag": tags.name_of,
     "field": lambda rx, ref_id: custom_fields.find(rx, ref_id).label,
 }
 
