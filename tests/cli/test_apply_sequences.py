@@ -95,6 +95,11 @@ def test_keys_that_are_not_in_the_file_leave_the_schedule_as_it_is(db: Database,
     (course,) = db.read_now(account, sequences.all_sequences).values()
     excluded = db.read_now(account, sequences.exclusions, course.id)
     assert (course.hour, excluded.tags, len(excluded.forms)) == (10, [], 1)
+    for archived in (True, True, False):
+        apply(db, account, f'[[sequences]]\nname = "Course"\narchived = {str(archived).lower()}\n')
+        apply(db, account, '[[sequences]]\nname = "Course"\n')
+        (course,) = db.read_now(account, sequences.all_sequences).values()
+        assert (course.archived_at is not None) == archived
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,22 @@ import pytest
 
 from tests.core.cast import API, DAY, HOUR, Clock, Owner, join, names, rows
 from tests.core.recount import recount
-from tidings.core import accounts, advance, deliveries, entries, sequences, signup, subscribers, subscriptions
+from tidings.core import (
+    accounts,
+    advance,
+    deliveries,
+    entries,
+    preferences,
+    sequences,
+    signup,
+    subscribers,
+    subscriptions,
+)
 from tidings.core.accounts import INSTALLATION
 from tidings.core.entries import Entry
 from tidings.core.sequences import Exclusions, SequenceEmail
 from tidings.core.subscribers import zones
+from tidings.errors import NotFound
 from tidings.store.db import Database
 from tidings.store.tx import Tx
 
@@ -367,3 +378,52 @@ def test_who_was_held_while_inactive_gets_what_was_added_meanwhile(
     turn(db, ada, nia, "active")
     tick(db)
     assert queued(db, ada, nia) == [one, added]
+
+
+def test_an_archived_sequence_mails_nobody_and_goes_on_when_it_is_restored(
+    db: Database, ada: Owner, clock: Clock
+) -> None:
+    one, two = write(db, ada, 0, DAY)
+    db.write_now(ada.id, sequences.set_public, ada.sequence, public=True)
+    nia = enter(db, ada)
+    tick(db)
+    db.write_now(ada.id, sequences.archive, ada.sequence)
+    tick(db)
+    # Who joins meanwhile waits too, and nobody is looked at again and again.
+    ola = enter(db, ada, "ola@example.com")
+    clock.move(30 * DAY)
+    tick(db)
+    assert (queued(db, ada, nia), queued(db, ada, ola)) == ([one], [])
+    assert [entry(db, ada, who).next_at for who in (nia, ola)] == [None, None]
+    assert db.read_now(ada.id, preferences.public) == []
+    assert db.read_now(ada.id, sequences.public_names)
+    # A person who turns active meanwhile does not set it going.
+    for state in ("cancelled", "active"):
+        turn(db, ada, nia, state)
+        tick(db)
+    assert queued(db, ada, nia) == [one]
+    db.write_now(ada.id, sequences.restore, ada.sequence)
+    tick(db)
+    assert (queued(db, ada, nia), queued(db, ada, ola)) == ([one, two], [one])
+    assert [choice.id for choice in db.read_now(ada.id, preferences.public)] == [ada.sequence]
+    with pytest.raises(NotFound):
+        db.write_now(ada.id, sequences.archive, 999)
+
+
+def test_who_is_held_in_an_archived_sequence_is_held_in_it_again(
+    db: Database, ada: Owner, clock: Clock
+) -> None:
+    db.write_now(ada.id, sequences.update, ada.sequence, name="Course", hold=True, repeat=False)
+    (one,) = write(db, ada, 0)
+    nia = enter(db, ada)
+    tick(db)
+    assert entry(db, ada, nia).state == "held"
+    db.write_now(ada.id, sequences.archive, ada.sequence)
+    tick(db)
+    words = [SequenceEmail(f"Email {n}", f"<p>{n}</p>", delay) for n, delay in enumerate((0, 0), 1)]
+    db.write_now(ada.id, sequences.set_emails, ada.sequence, words)
+    tick(db)
+    assert (entry(db, ada, nia).state, queued(db, ada, nia)) == ("held", [one])
+    db.write_now(ada.id, sequences.restore, ada.sequence)
+    tick(db)
+    assert len(queued(db, ada, nia)) == 2

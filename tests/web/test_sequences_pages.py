@@ -236,6 +236,22 @@ def test_emails_are_moved_switched_and_deleted(ada: Browser, here: Rooms) -> Non
         assert ada.post(f"{place}/{three}/{act}", {"rank": "1"}).status == 404
 
 
+def test_an_archived_sequence_stands_apart_and_can_be_restored(ada: Browser, here: Rooms) -> None:
+    made = sequence(here)
+    values = {"name": "Course", "hour": "", "zone": "account", "public": "1"}
+    ada.follow(ada.post(f"/sequences/{made}/settings", values))
+    assert "it mails nobody any more" in ada.follow(ada.post(f"/sequences/{made}/archive"))
+    assert "No sequence is open." in ada.get("/sequences").text
+    assert "Course</a>" in ada.get("/sequences?archived=1").text
+    assert "Archived since" in ada.get(f"/sequences/{made}").text
+    # What is saved meanwhile does not open it, and does not take it from the people's choice for good.
+    ada.follow(ada.post(f"/sequences/{made}/settings", values | {"name": "Lessons"}))
+    assert here.db.read_now(here.account_id, sequences.find, made).archived_at
+    assert "everybody inside goes on" in ada.follow(ada.post(f"/sequences/{made}/restore"))
+    assert "Lessons</a>" in ada.get("/sequences").text
+    assert here.db.read_now(here.account_id, sequences.public_names) == {made: "Lessons"}
+
+
 def test_settings_are_changed_and_public_sequences_stand_on_the_preferences_page(
     ada: Browser, here: Rooms
 ) -> None:

@@ -110,6 +110,8 @@ def _look(tx: Tx, entry: Entry, person: Standing | None, course: _Course) -> Ent
         return msgspec.structs.replace(entry, state="inside", next_at=tx.now + AGAIN_MS)
     if person.state != "active":
         return msgspec.structs.replace(entry, next_at=None)
+    if course.sequence.archived_at is not None:
+        return msgspec.structs.replace(entry, next_at=None)
     if entry.subscriber_id in course.excluded:
         return msgspec.structs.replace(entry, state="left", next_at=None, ended_at=tx.now)
     zone = course.zone(person)

@@ -144,7 +144,11 @@ def undo(tx: Tx, subscriber_id: int, delivery_id: int, origin: Origin) -> Subscr
 def public(rx: Rx) -> list[Choice]:
     """Return what the account lets people join and leave by themselves, sequences first."""
     return [
-        *(Choice("sequence", one, name) for one, name in sequences.public_names(rx).items()),
+        *(
+            Choice("sequence", one, name)
+            for one, name in sequences.public_names(rx).items()
+            if _open(rx, one)
+        ),
         *(Choice("tag", one, name) for one, name in tags.public_names(rx).items()),
     ]
 
@@ -213,3 +217,7 @@ def _count(tx: Tx, subscriber_id: int, delivery_id: int, n: int) -> None:
         broadcasts.count(tx, int(ref), unsubscribes=n)
     else:
         numbers.count(tx, mark.reached.occasion, unsubscribes=n)
+
+
+def _open(rx: Rx, sequence_id: int) -> bool:
+    return sequences.find(rx, sequence_id).archived_at is None

@@ -147,7 +147,7 @@ def sequence(tx: Tx, want: wanted.Sequence) -> Outcome:
 
 
 def _schedule(tx: Tx, held: Sequence, want: wanted.Sequence) -> bool:
-    """Give a sequence its hour, its zone, whom it passes over, and whether people may choose it.
+    """Give a sequence its hour, its zone, whom it passes over, and whether people may choose it or it rests.
 
     Returns whether all was so already.
     """
@@ -158,6 +158,9 @@ def _schedule(tx: Tx, held: Sequence, want: wanted.Sequence) -> bool:
         sequences.set_schedule(tx, held.id, hour=hour, zone=zone)
     if want.public is not None and want.public != (held.id in sequences.public_names(tx)):
         sequences.set_public(tx, held.id, public=want.public)
+        same = False
+    if want.archived is not None and want.archived != (held.archived_at is not None):
+        (sequences.archive if want.archived else sequences.restore)(tx, held.id)
         same = False
     if want.excluded_tags is None and want.excluded_forms is None:
         return same

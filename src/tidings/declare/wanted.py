@@ -77,6 +77,7 @@ class Sequence(Numbered, frozen=True, kw_only=True):
 
     name: str
     public: bool | None = None
+    archived: bool | None = None
     hold: bool | None = None
     repeat: bool | None = None
     hour: int | None = None
@@ -229,6 +230,7 @@ _SEQUENCE: Keys = {
     "id": checks.ident,
     "name": checks.line,
     "public": checks.flag,
+    "archived": checks.flag,
     "hold": checks.flag,
     "repeat": checks.flag,
     "hour": checks.hour,

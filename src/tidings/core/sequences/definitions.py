@@ -10,14 +10,15 @@ ZONES = ("account", "subscriber")
 # More would be a question for a segment; each is one look at every step.
 EXCLUSIONS_MAX = 100
 HOUR_LAST = 23
-_COLUMNS = "id, name, at_end, entry, created_at, hour, zone"
+_COLUMNS = "id, name, at_end, entry, created_at, hour, zone, archived_at"
 
 
 class Sequence(msgspec.Struct, frozen=True):
     """One sequence; `at_end` is hold or leave, `entry` once or repeat.
 
     `hour` (0 to 23) is when emails go out whose delay is whole days, in the time zone of
-    the account or of each subscriber (`zone`).
+    the account or of each subscriber (`zone`). While it is archived (`archived_at`, epoch ms)
+    nobody gets an email of it, and who is inside waits.
     """
 
     id: int
@@ -27,6 +28,7 @@ class Sequence(msgspec.Struct, frozen=True):
     created_at: int
     hour: int | None = None
     zone: str = "account"
+    archived_at: int | None = None
 
 
 class Exclusions(msgspec.Struct, frozen=True):
@@ -114,6 +116,31 @@ def set_schedule(tx: Tx, sequence_id: int, *, hour: int | None, zone: str) -> No
         " WHERE account_id = :account_id AND id = :id",
         hour=hour,
         zone=zone,
+        now=tx.now,
+        account_id=tx.account_id,
+        id=sequence_id,
+    )
+    replan(tx, sequence_id)
+
+
+def archive(tx: Tx, sequence_id: int) -> None:
+    """Let a sequence mail nobody any more; who is inside, or joins now, waits for it to be opened again."""
+    _set_archived(tx, sequence_id, tx.now)
+
+
+def restore(tx: Tx, sequence_id: int) -> None:
+    """Open an archived sequence again: everybody inside goes on from where they are."""
+    _set_archived(tx, sequence_id, None)
+
+
+def _set_archived(tx: Tx, sequence_id: int, at: int | None) -> None:
+    held = find(tx, sequence_id)
+    if (held.archived_at is None) == (at is None):
+        return
+    tx.run(
+        "UPDATE sequences SET archived_at = :at, updated_at = :now"
+        " WHERE account_id = :account_id AND id = :id",
+        at=at,
         now=tx.now,
         account_id=tx.account_id,
         id=sequence_id,

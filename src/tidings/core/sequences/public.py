@@ -5,7 +5,7 @@ from tidings.store.tx import Rx, Tx
 
 
 def public_names(rx: Rx) -> dict[int, str]:
-    """Return the names of the sequences that people may join and leave by themselves, by id."""
+    """Return the names of the sequences that people may join and leave by themselves, archived ones too."""
     return rx.remember(_load)
 
 

@@ -51,14 +51,15 @@ def load(rx: Rx) -> Picks:
     return Picks(
         {
             "tag": {one.id: one.name for one in tags.all_tags(rx).values()},
-            "form": {
-                one.id: one.name if one.archived_at is None else f"{one.name} (archived)"
-                for one in forms.all_forms(rx).values()
-            },
-            "sequence": {one.id: one.name for one in sequences.all_sequences(rx).values()},
+            "form": {one.id: _named(one) for one in forms.all_forms(rx).values()},
+            "sequence": {one.id: _named(one) for one in sequences.all_sequences(rx).values()},
             "field": {one.id: one.label for one in custom_fields.all_fields(rx)},
         }
     )
+
+
+def _named(one: forms.Form | sequences.Sequence) -> str:
+    return one.name if one.archived_at is None else f"{one.name} (archived)"
 
 
 def _same(name: str, given: str) -> bool:

@@ -32,6 +32,8 @@ class _Listed(NamedTuple):
     numbers: dict[int, Numbers]
     emails: dict[int, tuple[int, int]]
     more: bool
+    open: int
+    archived: int
 
 
 class _Shown(NamedTuple):
@@ -48,11 +50,12 @@ class _Shown(NamedTuple):
 
 
 async def show_list(asked: Asked) -> Reply:
-    """GET /sequences"""
-    listed = await asked.scan(_page, asked.page_number)
+    """GET /sequences: those that are open, or the archived ones."""
+    archived = asked.asks("archived") == "1"
+    listed = await asked.scan(_page, asked.page_number, archived=archived)
     return pages.page(
         asked, 200, "sequences/list.html", here="sequences", listed=listed, number=asked.page_number,
-        nothing=NOTHING, most=listed.most,
+        archived=archived, nothing=NOTHING, most=listed.most,
     )  # fmt: skip
 
 
@@ -144,6 +147,20 @@ async def exclude(asked: Asked) -> Reply:
     return await _settings(asked, 422, given)
 
 
+async def archive(asked: Asked) -> Reply:
+    """POST /sequences/{id}/archive"""
+    one = await asked.read(sequences.find, asked.id())
+    await asked.do("sequence.archive", one.name, sequences.archive, one.id)
+    return asked.see(f"/sequences/{one.id}", f"{one.name} is archived: it mails nobody any more.")
+
+
+async def restore(asked: Asked) -> Reply:
+    """POST /sequences/{id}/restore"""
+    one = await asked.read(sequences.find, asked.id())
+    await asked.do("sequence.restore", one.name, sequences.restore, one.id)
+    return asked.see(f"/sequences/{one.id}", f"{one.name} is open again: everybody inside goes on.")
+
+
 def bound(parts: int) -> int:
     """Return how far so many numbers of people are counted, each of them, for one page."""
     return next((one for one in STEPS if one * parts <= COUNTED_IN_ALL), STEPS[-1])
@@ -165,8 +182,9 @@ def days_of(mask: int) -> list[str]:
 DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def _page(rx: Rx, number: int) -> _Listed:
-    known = list(reversed(sequences.all_sequences(rx).values()))
+def _page(rx: Rx, number: int, *, archived: bool) -> _Listed:
+    everything = list(reversed(sequences.all_sequences(rx).values()))
+    known = [one for one in everything if (one.archived_at is not None) == archived]
     some = known[(number - 1) * PAGE : number * PAGE]
     most = bound(len(some) * 4)
     return _Listed(
@@ -176,6 +194,8 @@ def _page(rx: Rx, number: int) -> _Listed:
         numbers.of_all(rx),
         numbers.emails_of_all(rx),
         len(known) > number * PAGE,
+        len(everything) - len(known) if archived else len(known),
+        len(known) if archived else len(everything) - len(known),
     )
 
 
@@ -257,4 +277,6 @@ ROUTES: Final = (
     Route("GET", "/sequences/{id}/settings", VIEWER, show_settings),
     Route("POST", "/sequences/{id}/settings", EDITOR, change),
     Route("POST", "/sequences/{id}/exclusions", EDITOR, exclude),
+    Route("POST", "/sequences/{id}/archive", EDITOR, archive),
+    Route("POST", "/sequences/{id}/restore", EDITOR, restore),
 )
