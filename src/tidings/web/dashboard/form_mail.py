@@ -10,7 +10,7 @@ from tidings.core.trials import Trial
 from tidings.errors import Conflict, Invalid, NotFound, Problem, TooMany
 from tidings.store.tx import Rx
 from tidings.tokens import Links
-from tidings.web.dashboard import frames, meanwhile, pages
+from tidings.web.dashboard import frames, meanwhile, merging, pages
 from tidings.web.dashboard.asked import Asked
 from tidings.web.dashboard.given import Given
 from tidings.web.dashboard.meanwhile import Other
@@ -35,7 +35,7 @@ class _Looked(NamedTuple):
 async def show(asked: Asked) -> Reply:
     """GET /forms/{id}/confirmation"""
     looked = await asked.scan(_look, asked.id(), asked.house.links)
-    return _page(asked, 200, looked, Given())
+    return await _page(asked, 200, looked, Given())
 
 
 async def show_body(asked: Asked) -> Reply:
@@ -73,7 +73,7 @@ async def change(asked: Asked) -> Reply:
             others = meanwhile.differences(given, LABELS, _shown(form))
         except Problem as problem:
             given.blame(problem)
-    return _page(asked, 422, await asked.scan(_look, form.id, asked.house.links), given, others)
+    return await _page(asked, 422, await asked.scan(_look, form.id, asked.house.links), given, others)
 
 
 async def test(asked: Asked) -> Reply:
@@ -117,12 +117,13 @@ def _shown(form: FormSettings) -> dict[str, object]:
     return {"subject": form.confirmation_subject, "html": form.confirmation_html}
 
 
-def _page(
+async def _page(
     asked: Asked, status: int, looked: _Looked, given: Given, others: list[Other] | None = None
 ) -> Reply:
     return pages.page(
-        asked, status, "forms/confirmation.html", here="forms", form=looked.form, looked=looked, given=given,
-        shown=_shown(looked.form), others=others or [], fallback=compose.html_of("en"),
+        asked, status, "forms/confirmation.html", policy=merging.POLICY, here="forms", form=looked.form,
+        looked=looked, given=given, shown=_shown(looked.form), others=others or [],
+        fallback=compose.html_of("en"), groups=await asked.read(merging.of_confirmation),
     )  # fmt: skip
 
 

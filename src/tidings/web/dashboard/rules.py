@@ -7,7 +7,7 @@ from tidings.core.automations import Chain, Rule, Run, Shown, Would
 from tidings.errors import NotFound, Problem
 from tidings.store.tx import Rx
 from tidings.web import params
-from tidings.web.dashboard import pages, picks, rule_form
+from tidings.web.dashboard import merging, pages, picks, rule_form
 from tidings.web.dashboard.asked import Asked
 from tidings.web.dashboard.given import Given
 from tidings.web.dashboard.picks import Picks
@@ -157,7 +157,10 @@ async def _show(asked: Asked, status: int) -> Reply:
 async def _form(asked: Asked, status: int, given: Given, rule: Rule | None) -> Reply:
     known = await asked.read(picks.load)
     template = "rules/form_parts.html" if asked.fragment else "rules/form.html"
-    return pages.page(asked, status, template, here=HERE, given=given, picks=known, rule=rule, form=rule_form)
+    return pages.page(
+        asked, status, template, policy=merging.POLICY, here=HERE, given=given, picks=known, rule=rule,
+        form=rule_form, groups=await asked.read(merging.of_letter),
+    )  # fmt: skip
 
 
 def _wish(rx: Rx, given: Given) -> automations.Wish:

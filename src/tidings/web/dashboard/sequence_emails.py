@@ -12,7 +12,7 @@ from tidings.core.trials import Trial
 from tidings.errors import Conflict, Invalid, NotFound, Problem, TooMany
 from tidings.store.tx import Rx
 from tidings.tokens import Links
-from tidings.web.dashboard import frames, mail, meanwhile, pages
+from tidings.web.dashboard import frames, mail, meanwhile, merging, pages
 from tidings.web.dashboard.asked import Asked
 from tidings.web.dashboard.given import Given
 from tidings.web.dashboard.meanwhile import Other
@@ -46,7 +46,7 @@ class _Looked(NamedTuple):
 
 async def show_new(asked: Asked) -> Reply:
     """GET /sequences/{id}/emails/new"""
-    return _new(asked, 200, await asked.read(sequences.find, asked.id()), Given())
+    return await _new(asked, 200, await asked.read(sequences.find, asked.id()), Given())
 
 
 async def add(asked: Asked) -> Reply:
@@ -64,7 +64,7 @@ async def add(asked: Asked) -> Reply:
             )
         except Problem as problem:
             _blame(given, problem)
-    return _new(asked, 422, sequence, given)
+    return await _new(asked, 422, sequence, given)
 
 
 async def show(asked: Asked) -> Reply:
@@ -257,10 +257,11 @@ async def _chosen(asked: Asked) -> tuple[subscribers.Subscriber | None, str]:
         return None, "This subscriber is not there."
 
 
-def _new(asked: Asked, status: int, sequence: Sequence, given: Given) -> Reply:
+async def _new(asked: Asked, status: int, sequence: Sequence, given: Given) -> Reply:
+    groups = await asked.read(merging.of_letter)
     return pages.page(
-        asked, status, "sequences/new_email.html", here="sequences", one=sequence, given=given,
-        shown=shown(_NEW), days=DAYS, words_max=editing.HTML_MAX,
+        asked, status, "sequences/new_email.html", policy=merging.POLICY, here="sequences", one=sequence,
+        given=given, shown=shown(_NEW), days=DAYS, words_max=editing.HTML_MAX, groups=groups,
     )  # fmt: skip
 
 
@@ -269,10 +270,11 @@ async def _page(asked: Asked, status: int, given: Given, others: list[Other] | N
         _look, asked.id(), asked.id("email_id"), asked.house.links, asked.house.sends_nothing
     )
     chosen, missing = await _chosen(asked)
+    groups = await asked.read(merging.of_letter)
     return pages.page(
-        asked, status, "sequences/email.html", here="sequences", one=looked.sequence, email=looked.written,
-        looked=looked, given=given, shown=shown(looked.written.email), days=DAYS, others=others or [],
-        chosen=chosen, missing=missing, words_max=editing.HTML_MAX,
+        asked, status, "sequences/email.html", policy=merging.POLICY, here="sequences", one=looked.sequence,
+        email=looked.written, looked=looked, given=given, shown=shown(looked.written.email), days=DAYS,
+        others=others or [], chosen=chosen, missing=missing, words_max=editing.HTML_MAX, groups=groups,
     )  # fmt: skip
 
 

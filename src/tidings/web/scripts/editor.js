@@ -18,6 +18,9 @@ import { Decoration, DecorationSet } from "@tiptap/pm/view";
 
 // An address that a reader's mail program can follow, or Liquid that becomes one.
 const FOLLOWED = /^(https?:\/\/|mailto:|tel:|\{\{)/i;
+// Two spellings of one element, and the elements around which a blank is part of the words.
+const RENAMED = { B: "STRONG", I: "EM" };
+const INLINE = new Set(["A", "STRONG", "EM", "BR", "SPAN", "CODE", "U", "S"]);
 const LIQUID = /\{\{[^{}]*\}\}|\{%[^{}]*%\}/g;
 
 // A link that looks like a button: a paragraph with one link in it, styled by the letter's layout.
@@ -86,8 +89,106 @@ const EXTENSIONS = [
   Placeholder.configure({ placeholder: "Write your letter …" }),
 ];
 
-for (const field of document.querySelectorAll('textarea[data-way="rich"]')) grow(field);
+start(document);
+// A part of a page that was put in later.
+document.addEventListener("htmx:load", (event) => start(event.detail.elt));
 
+function start(part) {
+  for (const field of part.querySelectorAll("[data-pad] > textarea:enabled")) {
+    if (field.dataset.started) continue;
+    field.dataset.started = "1";
+    merge(field);
+    if (field.dataset.way === "rich") grow(field);
+    if (field.hasAttribute("data-editor")) offer(field);
+  }
+}
+
+// Merge fields go where the cursor stands; the rich editor takes the event first where it is open.
+function merge(field) {
+  const choice = field.closest("[data-pad]").querySelector("[data-insert]");
+  choice.hidden = false;
+  choice.addEventListener("change", () => {
+    const text = choice.value;
+    choice.value = "";
+    if (!text) return;
+    const wanted = new CustomEvent("tidings:insert", { detail: text, cancelable: true });
+    if (!field.dispatchEvent(wanted)) return;
+    field.setRangeText(text, field.selectionStart, field.selectionEnd, "end");
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.focus();
+  });
+}
+
+// A letter that is kept as HTML only: rich text, where that can hold all of it, with a switch between both.
+function offer(field) {
+  const ways = field.closest(".field").querySelector(".ways");
+  ways.querySelector("[data-way-said]")?.remove();
+  const group = document.createElement("span");
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-label", "The letter is written as");
+  const said = document.createElement("p");
+  said.className = "hint";
+  said.setAttribute("role", "status");
+  let close = null;
+  const show = (rich) => {
+    close?.();
+    close = rich ? grow(field) : null;
+    for (const [button, way] of buttons) button.setAttribute("aria-pressed", String(way === rich));
+    said.textContent = "";
+  };
+  const choose = (rich) => {
+    if (rich === Boolean(close)) return;
+    if (!rich || held(field.value)) {
+      show(rich);
+      return;
+    }
+    said.textContent = "Rich text cannot hold all of this HTML, and would change it. ";
+    const anyway = press("Change it to rich text", "button quiet small");
+    anyway.type = "button";
+    anyway.addEventListener("click", () => show(true));
+    said.append(anyway);
+  };
+  const buttons = [["Rich text", true], ["HTML", false]].map(([name, way]) => {
+    const button = press(name, "way");
+    button.type = "button";
+    button.addEventListener("click", () => choose(way));
+    return [button, way];
+  });
+  group.append(...buttons.map(([button]) => button));
+  ways.append(group);
+  ways.after(said);
+  show(held(field.value));
+}
+
+// Whether rich text gives back what it was given: the same elements, attributes and words.
+function held(html) {
+  const given = normal(html);
+  if (!given) return true;
+  const editor = new Editor({ extensions: EXTENSIONS, content: html, injectCSS: false });
+  const back = normal(editor.getHTML());
+  editor.destroy();
+  return given === back;
+}
+
+// HTML in one spelling: b is strong, i is em, words have single blanks, an item's one paragraph is no paragraph.
+function normal(html) {
+  const words = (text) => text.replace(/\s+/g, " ");
+  const of = (node) => {
+    if (node.nodeType === 3) return words(node.data);
+    if (node.nodeType !== 1) return `<!${node.nodeName}>`;
+    const name = RENAMED[node.nodeName] ?? node.nodeName;
+    let inside = [...node.childNodes].map(of).join("");
+    if (!INLINE.has(name)) inside = inside.replace(/ *(<\/?[A-Z][^>]*>) */g, (all, tag) => (INLINE.has(/[A-Z0-9]+/.exec(tag)[0]) ? all : tag)).trim();
+    if (name === "LI") inside = inside.replace(/^<P>(.*?)<\/P>/, "$1");
+    const attributes = [...node.attributes].map((one) => ` ${one.name}=${JSON.stringify(one.value)}`).sort().join("");
+    return `<${name}${attributes}>${inside}</${name}>`;
+  };
+  const body = new DOMParser().parseFromString(html, "text/html").body;
+  const whole = [...body.childNodes].map(of).join("");
+  return whole.replace(/(<\/?[A-Z][^>]*>) +(?=<|$)/g, (all, tag) => (INLINE.has(/[A-Z0-9]+/.exec(tag)[0]) ? all : tag)).replace(/(?:<P><\/P>)+$/, "").trim();
+}
+
+// Puts rich text in the place of a field; returns what takes it away again.
 function grow(field) {
   const pad = field.closest("[data-pad]");
   const place = document.createElement("div");
@@ -118,13 +219,22 @@ function grow(field) {
     },
   });
   const bar = toolbar(editor);
-  const merge = pad.querySelector("[data-merge]");
+  const names = pad.querySelector("[data-merge]");
   pad.prepend(bar);
-  bar.append(merge);
-  field.addEventListener("tidings:insert", (event) => {
+  bar.append(names);
+  const take = (event) => {
     event.preventDefault();
     editor.chain().focus().insertContent({ type: "text", text: event.detail }).run();
-  });
+  };
+  field.addEventListener("tidings:insert", take);
+  return () => {
+    field.removeEventListener("tidings:insert", take);
+    pad.prepend(names);
+    bar.remove();
+    editor.destroy();
+    place.remove();
+    field.hidden = false;
+  };
 }
 
 function toolbar(editor) {

@@ -257,19 +257,4 @@ function keepSaved(form) {
       field.removeAttribute("title");
     }, { once: true });
   }
-
-  // Merge fields go where the cursor stands; the rich editor listens for the same event and takes its own.
-  const choice = form.querySelector("[data-insert]");
-  const field = form.elements.content;
-  choice.hidden = false;
-  choice.addEventListener("change", () => {
-    const text = choice.value;
-    choice.value = "";
-    if (!text) return;
-    const wanted = new CustomEvent("tidings:insert", { detail: text, cancelable: true, bubbles: true });
-    if (!field.dispatchEvent(wanted)) return;
-    field.setRangeText(text, field.selectionStart, field.selectionEnd, "end");
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-    field.focus();
-  });
 }

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from tidings.core import accounts, audit, broadcasts, custom_fields, snippets
+from tidings.core import accounts, audit, broadcasts
 from tidings.core.broadcasts import SOURCE_KINDS, Broadcast
 from tidings.core.broadcasts import writing as verbs
 from tidings.core.broadcasts.writing import WORDS_MAX, Changed
@@ -11,7 +11,7 @@ from tidings.errors import Conflict, Problem
 from tidings.mail import markdown, markup, textual
 from tidings.store.tx import Rx, Tx
 from tidings.web import params
-from tidings.web.dashboard import pages
+from tidings.web.dashboard import merging, pages
 from tidings.web.dashboard.asked import Asked
 from tidings.web.dashboard.broadcasts.spoken import named, steps
 from tidings.web.dashboard.given import Given
@@ -19,8 +19,6 @@ from tidings.web.dashboard.routing import EDITOR, VIEWER, Route
 from tidings.web.http import Reply, json_reply
 
 LAYOUTS: Final = ("Text only", "Classic", "Modern")
-# The rich editor shows the images of a letter where they are.
-_POLICY: Final = pages.POLICY.replace("img-src 'self' data:", "img-src 'self' data: https:")
 _LOSSY: Final = {
     ("rich", "markdown"): "The text goes along; headings, links, images and buttons do not.",
     ("html", "markdown"): "The text goes along; everything else of your HTML does not.",
@@ -138,21 +136,20 @@ async def _switch(asked: Asked, one: Broadcast, kind: str) -> Reply:
 async def _page(
     asked: Asked, status: int, one: Broadcast, given: Given, *, theirs: Broadcast | None = None
 ) -> Reply:
-    fields, named_snippets, sender = await asked.read(_around)
+    groups, sender = await asked.read(_around)
     layouts = LAYOUTS if one.email_layout_template in LAYOUTS else (*LAYOUTS, one.email_layout_template)
     return pages.page(
         asked,
         status,
         "broadcasts/write.html",
-        policy=_POLICY,
+        policy=merging.POLICY,
         here="broadcasts",
         one=one,
         given=given,
         kind=given.value("source_kind", one.source_kind),
         theirs=theirs,
         steps=steps(one, asked.signed.role),
-        fields=fields,
-        snippets=named_snippets,
+        groups=groups,
         sender=sender,
         layouts=[(name, name) for name in layouts],
         words_max=WORDS_MAX,
@@ -207,10 +204,9 @@ def _save_apart(tx: Tx, broadcast_id: int, words: dict[str, object]) -> Broadcas
     return verbs.save(tx, made.id, words, sender, version=made.version)
 
 
-def _around(rx: Rx) -> tuple[list[tuple[str, str]], list[str], str]:
-    """Return what a letter may name: custom fields (key, label) and snippets; and the sender's name."""
-    fields = [(one.key, one.label) for one in custom_fields.all_fields(rx)]
-    return fields, sorted(snippets.all_snippets(rx)), accounts.get(rx).name
+def _around(rx: Rx) -> tuple[merging.Groups, str]:
+    """Return what a letter may name, and the sender's name."""
+    return merging.of_letter(rx), accounts.get(rx).name
 
 
 ROUTES: Final = (
