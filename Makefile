@@ -26,10 +26,10 @@ setup-test:
 run: setup ## serve on http://127.0.0.1:8080 with SQLite in ./data and a demonstration account
 	@exec .venv/bin/tidings serve --demo $(ARGS)
 
-test: lint ## every test, on SQLite and PostgreSQL (under 15 minutes on 2 cores)
+test: lint ## every test but the long ones, on SQLite and PostgreSQL (under 15 minutes on 2 cores)
 	@tests/setup/chromium.sh
 	@echo "tidings: tests"
-	@$(PY) -m pytest -q -n $(WORKERS) $(ARGS)
+	@$(PY) -m pytest -q -n $(WORKERS) -m "not long" $(ARGS)
 
 lint: setup-test ## ruff and mypy
 	@echo "tidings: ruff"
@@ -37,10 +37,12 @@ lint: setup-test ## ruff and mypy
 	@echo "tidings: mypy"
 	@$(PY) -m mypy --no-error-summary
 
-proof: setup-test ## the kill, fault, race and fuzz rigs at their CI figures (under 30 minutes)
+proof: setup-test ## the long tests, and the kill, fault, race and fuzz rigs at their CI figures (under 30 minutes)
+	@tests/setup/chromium.sh
 	@echo "tidings: proof, at its CI figures"
 	@TIDINGS_PROOF=ci $(PY) -m pytest -q tests/proof $(ARGS)
 	@TIDINGS_PROOF=ci $(PY) -m pytest -q -n $(WORKERS) $(LONGER) $(ARGS)
+	@$(PY) -m pytest -q -n $(WORKERS) -m long $(ARGS)
 
 soak: setup-test ## the same rigs at their release figures (hours)
 	@echo "tidings: proof, at its release figures"

@@ -113,6 +113,7 @@ def test_from_an_empty_installation_to_a_report(empty: tuple[str, str], browsing
     browsing.do(walk)
 
 
+@pytest.mark.long
 def test_a_viewer_can_change_nothing(shown: tuple[World, str], browsing: Browsing) -> None:
     """No page shows a viewer a button that posts; what posts all the same is refused (the matrix)."""
     world, url = shown
@@ -158,6 +159,7 @@ def test_nobody_is_led_to_a_page_that_is_not_for_them(shown: tuple[World, str], 
     assert not refused, "\n".join(refused.values())
 
 
+@pytest.mark.long
 def test_every_page_is_whole_without_scripts(shown: tuple[World, str], browsing: Browsing) -> None:
     """Without scripts a page has the same heading and says nothing of waiting; forms have a button."""
     world, url = shown
@@ -203,6 +205,7 @@ def test_lists_and_forms_work_without_scripts_on_a_phone(world: World, browsing:
         browsing.within({"java_script_enabled": False, "viewport": PHONE}, walk, url)
 
 
+@pytest.mark.long
 def test_the_keyboard_alone_reaches_everything_on_a_page(
     shown: tuple[World, str], browsing: Browsing
 ) -> None:

@@ -68,6 +68,7 @@ def watch(page: Page, url: str, secret: str, visited: list[Place]) -> dict[str, 
     return seen
 
 
+@pytest.mark.long
 def test_no_stored_payload_runs_on_any_page(
     hostile_world: Template, browsing: Browsing, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

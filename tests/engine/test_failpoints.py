@@ -44,6 +44,7 @@ def _survives_each_point(rig: Rig) -> None:
     assert rig.states() == {"sent": PEOPLE}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ("retry-once", "hold"))
 def test_a_kill_at_each_failpoint_loses_nobody_on_sqlite(policy: str, tmp_path: Path) -> None:
     with Rig(f"sqlite:///{tmp_path}/mail.db", tmp_path, people=PEOPLE, connections=1, policy=policy) as rig:
@@ -55,6 +56,7 @@ def test_a_kill_at_each_failpoint_loses_nobody_on_sqlite(policy: str, tmp_path: 
             _holds_what_is_in_doubt(rig)
 
 
+@pytest.mark.long
 @pytest.mark.postgres
 def test_a_kill_at_each_failpoint_loses_nobody_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
     with Rig(postgres_url, tmp_path, people=PEOPLE, connections=1) as rig:

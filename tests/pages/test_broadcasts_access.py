@@ -117,6 +117,7 @@ def violations(page: Page) -> list[str]:
     return [str(one)[:400] for one in page.evaluate(LOOK, RULES)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ("light", "dark"))
 @pytest.mark.parametrize("size", (None, PHONE), ids=("desktop", "phone"))
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(

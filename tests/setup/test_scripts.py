@@ -130,6 +130,7 @@ def test_a_script_that_cannot_be_built_leaves_what_was_there(done: Path) -> None
     assert set_up(done).returncode == 1
 
 
+@pytest.mark.long
 def test_without_a_network_it_says_so_and_is_not_taken_for_done(checkout: Path, tmp_path: Path) -> None:
     nowhere = {**NO_NETWORK, "npm_config_cache": str(tmp_path / "cache")}
     first = set_up(checkout, **nowhere)
@@ -142,6 +143,7 @@ def test_without_a_network_it_says_so_and_is_not_taken_for_done(checkout: Path, 
     assert set_up(checkout, **nowhere).returncode == 1
 
 
+@pytest.mark.long
 def test_a_package_with_another_hash_is_refused(checkout: Path, tmp_path: Path) -> None:
     lock = checkout / "package-lock.json"
     locked = json.loads(lock.read_text())
@@ -153,6 +155,7 @@ def test_a_package_with_another_hash_is_refused(checkout: Path, tmp_path: Path) 
     assert not (checkout / VENDOR).exists()
 
 
+@pytest.mark.long
 def test_a_machine_without_node_gets_one_beside_tidings(checkout: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=120)
     python = str(tmp_path / "venv/bin/python")

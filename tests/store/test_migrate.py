@@ -136,6 +136,7 @@ def test_two_processes_migrate_one_database_once(empty: Database, empty_url: str
     migrate.check(empty)
 
 
+@pytest.mark.long
 def test_a_killed_migration_is_as_if_not_begun_and_can_be_run_again(empty: Database, empty_url: str) -> None:
     migrate.migrate(empty)
     killed = start(empty_url, SLOW[not empty.shared])
