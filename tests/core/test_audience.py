@@ -163,3 +163,27 @@ def test_a_slice_ends_where_so_many_people_are(db: Database, cast: Cast, size: i
     assert end == (ids[size - 1] if size <= 5 else ids[-1])
     assert db.read_now(cast.eve.id, audience.slice_end, ids[-1], ids[-1], size) is None
     assert db.read_now(cast.eve.id, audience.highest_id) == ids[-1]
+
+
+def test_a_size_is_exact_for_few_and_near_for_many_however_they_lie(
+    db: Database, ada: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = people(db, ada, 400)
+    # Of the first hundred everybody is active, of the others one in four: an even look at the ids
+    # alone would think of the first as a fifth, though they are more than half.
+    for n in range(100, 400):
+        if n % 4:
+            db.write_now(ada.id, signup.unsubscribe, f"p{n}.{ada.id}@example.com", API)
+    for n in range(90):
+        join(db, ada, "tag", ada.vip, f"p{n}.{ada.id}@example.com")
+    made = draft(db, ada)
+    db.write_now(ada.id, course.set_audience, made, [Part("tag", ada.vip, excluded=True)])
+    exact = db.read_now(ada.id, audience.size, made)
+    assert exact == (len(crowd) - 225 - 90 + 1, True)
+    monkeypatch.setattr(audience, "SAMPLED", 2)
+    near = db.read_now(ada.id, lambda rx: audience.size(rx, made, most=0))
+    assert not near.exact
+    assert abs(near.people - exact.people) <= 10
+    db.write_now(ada.id, course.set_audience, made, [])
+    everybody = db.read_now(ada.id, lambda rx: audience.size(rx, made, most=0))
+    assert everybody == (176, True)

@@ -210,6 +210,7 @@ def test_the_audience_is_saved_and_counted(here: Rooms, ada: Browser) -> None:
     assert '<p class="big-number">2</p>' in ada.get(f"{place}/size").text
     ada.post(place, {"to": "everybody", f"tag-{tag.id}": "exclude", "form-1": "include"})
     assert here.db.read_now(here.account_id, shown.parts, one.id) == [Part("tag", tag.id, excluded=True)]
+    assert "<strong>3 people</strong>" in ada.get(f"{place}/number").text
     size = ada.get(f"{place}/size").text
     assert '<p class="big-number">3</p>' in size
     assert "not with the tag “vip”" in size

@@ -46,7 +46,7 @@ async def choose(asked: Asked) -> Reply:
 
 
 async def show_size(asked: Asked) -> Reply:
-    """GET /broadcasts/{id}/audience/size: how many people that is now; up to a second at a million."""
+    """GET /broadcasts/{id}/audience/size: how many people that is now; up to half a second at a million."""
     one = await asked.read(broadcasts.find, asked.id())
     parts = await asked.read(shown.parts, one.id)
     return pages.page(
@@ -57,6 +57,13 @@ async def show_size(asked: Asked) -> Reply:
         size=await asked.scan(audience.size, one.id),
         words=spoken.audience(parts, await asked.read(spoken.names_of)),
     )
+
+
+async def show_number(asked: Asked) -> Reply:
+    """GET /broadcasts/{id}/audience/number: the same as `show_size`, as a part of a sentence."""
+    one = await asked.read(broadcasts.find, asked.id())
+    size = await asked.scan(audience.size, one.id)
+    return pages.page(asked, 200, "broadcasts/number.html", one=one, size=size, waits=False)
 
 
 async def _page(asked: Asked, one: Broadcast) -> Reply:
@@ -102,4 +109,5 @@ ROUTES: Final = (
     Route("GET", "/broadcasts/{id}/audience", VIEWER, show),
     Route("POST", "/broadcasts/{id}/audience", EDITOR, choose),
     Route("GET", "/broadcasts/{id}/audience/size", VIEWER, show_size),
+    Route("GET", "/broadcasts/{id}/audience/number", VIEWER, show_number),
 )

@@ -100,7 +100,7 @@ async def _page(asked: Asked, status: int, one: Broadcast, given: Given) -> Repl
     checks = await asked.scan(rehearsal.checks, one.id, asked.house.links, outbox=outbox)
     held = await asked.read(_held, one.id, asked.asks("as"))
     parts, names, person, tried = held
-    size = await asked.scan(audience.size, one.id)
+    size = await asked.scan(audience.size, one.id, most=audience.QUICK_MOST)
     assert asked.shell is not None  # noqa: S101 (a page of an account)
     return pages.page(
         asked,
