@@ -17,6 +17,7 @@ from tests.dashboard.asking import Asking
 from tests.dashboard.browsing import PHONE, Browsing, served, signed_in
 from tests.dashboard.places import places
 from tests.dashboard.world import World
+from tidings.core import accounts, users
 
 pytestmark = pytest.mark.browser
 
@@ -182,6 +183,33 @@ def test_every_page_is_whole_without_scripts(shown: tuple[World, str], browsing:
 
     found = browsing.within({"java_script_enabled": False}, walk)
     assert not found, "\n".join(found)
+
+
+def test_who_has_two_accounts_goes_from_one_to_the_other(world: World, browsing: Browsing) -> None:
+    """By the keyboard, with scripts and without; the role is the one they have over there."""
+    mine = world.db.read_now(world.ada.id, accounts.get)
+    other = world.db.read_now(world.eve.id, accounts.get)
+    user = world.db.read_now(world.ada.id, users.owner_of)
+    world.db.write_now(world.eve.id, users.admit, user.email, "viewer")
+
+    def walk(page: Page, url: str) -> None:
+        signed_in(page.context, url, world.ada.secrets["owner"])
+        page.goto(url + "/subscribers")
+        expect(page.locator("main")).to_contain_text("ada@example.com")
+        menu = page.get_by_role("complementary", name="Menu")
+        for name, there, may in ((other.name, "eve", False), (mine.name, "ada", True)):
+            menu.locator("summary").focus()
+            page.keyboard.press("Enter")
+            menu.get_by_role("button", name=name).focus()
+            page.keyboard.press("Enter")
+            expect(menu.locator(".switch-name")).to_have_text(name)
+            page.goto(url + "/subscribers")
+            expect(page.locator("main")).to_contain_text(f"{there}@example.com")
+            expect(page.get_by_role("link", name="Add a person")).to_have_count(int(may))
+
+    with served(world.db) as url:
+        for scripts in (True, False):
+            browsing.within({"java_script_enabled": scripts}, walk, url)
 
 
 def test_lists_and_forms_work_without_scripts_on_a_phone(world: World, browsing: Browsing) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.core import ledger
 from tests.web.asgi import Answer, call
 from tests.web.doors import Rooms, rooms
 from tests.web.owners import Browser
 from tidings.core import accounts, broadcasts, launch, sending, signup, subscribers, tags
 from tidings.core.broadcasts import Broadcast, course, shown
 from tidings.core.broadcasts.course import Part
+from tidings.core.deliveries import Outcome
 from tidings.core.events import Origin
 from tidings.core.signup import Also
 from tidings.store.sqlite import SqliteSession
@@ -384,6 +386,36 @@ def test_the_report_and_the_log_say_what_the_rows_say(here: Rooms, ada: Browser)
     assert "p1@example.com" in ada.get(f"{log}?q=p1@example.com").text
     assert "Nobody of that address" in ada.get(f"{log}?q=nobody@example.com").text
     assert "p0@example.com" in ada.get(f"{log}?fate=nonsense").text
+
+
+def test_those_that_failed_are_tried_again_and_nobody_else(here: Rooms, ada: Browser) -> None:
+    join(here, 3)
+    one = new(here, ada)
+    place = f"/broadcasts/{one.id}"
+    here.db.write_now(here.account_id, course.schedule, one.id)
+    assert here.db.write_now(here.account_id, sending.start, one.id, outbox=False)
+    here.db.write_now(here.account_id, course.fan_out, one.id)
+    first, second, third = ledger.hand(here.db, ledger.claim(here.db))
+    ledger.settle(
+        here.db,
+        Outcome(first, "failed", "552 full", verdict="soft"),
+        Outcome(second, "sent", "250 ok"),
+        Outcome(third, "failed", "554 not today", verdict="policy"),
+    )
+    assert "Try 2 failed mails again" in ada.get(place).text
+    assert "2 mails that failed are tried again" in ada.follow(ada.post(f"{place}/retry"))
+    assert "failed mail" not in ada.get(place).text
+    again = ledger.hand(here.db, ledger.claim(here.db))
+    assert {two.subscriber_id for two in again} == {first.subscriber_id, third.subscriber_id}
+    ledger.settle(here.db, *(Outcome(two, "sent", "250 ok") for two in again))
+    found = look(here, one.id)
+    assert (found.recipients, found.settled, found.failed) == (3, 3, 0)
+    # A second press finds nobody, and a draft has nobody to try again.
+    assert "0 mails" in ada.follow(ada.post(f"{place}/retry"))
+    draft = new(here, ada)
+    assert "was sent can be tried again" in ada.follow(ada.post(f"/broadcasts/{draft.id}/retry"))
+    acts = here.rows("SELECT act FROM audit WHERE act = 'broadcast.retry'")
+    assert len(acts) == 2
 
 
 def test_a_copy_and_the_end_of_a_draft(here: Rooms, ada: Browser) -> None:
