@@ -86,3 +86,10 @@ def _build(url: str) -> None:
 def api(db: Database) -> Api:
     """The API without a rate limit, over a world of this test's own."""
     return Api(db)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the odd values on PostgreSQL, some 5 s for each call, to `make proof`."""
+    for item in items:
+        if item.name.startswith("test_odd_values_in_every_parameter") and "[postgres-" in item.name:
+            item.add_marker(pytest.mark.long)
