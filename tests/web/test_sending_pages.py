@@ -10,7 +10,7 @@ import pytest
 
 from tests.web.doors import Rooms, rooms
 from tests.web.signed_in import Browser, wrong_at
-from tidings.core import broadcasts, deliveries, heartbeats, pacing, signing, suppressions
+from tidings.core import broadcasts, deliveries, heartbeats, pacing, signing, suppressions, users
 from tidings.core.broadcasts import Draft, course
 from tidings.core.deliveries import Outcome, Source, Timing
 from tidings.core.pacing import Limits
@@ -143,9 +143,15 @@ def test_a_restored_copy_says_what_may_be_repeated_and_only_owners_let_it_go(
     editor, viewer = Browser(here, door, "editor"), Browser(here, door, "viewer")
     for browser in (editor, viewer):
         assert "/sending/resume" not in browser.text("/sending")
-        assert "An owner can let mail leave again" in browser.text("/sending")
+        assert "Who owns every account of this installation can" in browser.text("/sending")
         assert browser.post("/sending/resume").status == 403
+    # Another account came to be, which the owner of this one does not own: its mail would go too.
+    other = here.account("Second", "second@example.com")
+    assert "/sending/resume" not in owner.text("/sending")
+    assert "up to <strong>" not in owner.text("/sending")
+    assert owner.post("/sending/resume").status == 403
     assert here.db.read_now(0, heartbeats.held)
+    here.db.write_now(other, users.admit, "ada@example.com", "owner")
     assert owner.said(owner.post("/sending/resume")).startswith("Mail and webhooks leave again")
     assert here.db.read_now(0, heartbeats.held) == ""
     assert owner.said(owner.post("/sending/resume")) == "Nothing was held."

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final, NamedTuple
 
-from tidings.core import checking, heartbeats, pacing, subscribers
+from tidings.core import checking, heartbeats, pacing, subscribers, users
 from tidings.core.accounts import INSTALLATION
 from tidings.core.broadcasts import shown
 from tidings.core.broadcasts.shown import UnderWay
@@ -11,6 +11,7 @@ from tidings.core.deliveries import looks
 from tidings.core.deliveries.looks import Reason, Refusals, Unsent, Waiting
 from tidings.core.pacing import Limits, Pace, Rest
 from tidings.core.pacing.windows import LENGTHS_MS
+from tidings.errors import Forbidden
 from tidings.store import room
 from tidings.store.room import Free
 from tidings.store.tx import Rx, Tx
@@ -32,6 +33,10 @@ _DAY_MS: Final = 86_400_000
 # The engine beats every quarter of a lease, 15 s by default; three may be missed.
 SILENT_MS: Final = 90_000
 RESTS_MOST: Final = 20
+_NOT_ALL: Final = (
+    "It lets the mail of every account of this installation go, and you do not own all of them."
+    " Ask who runs it."
+)
 
 
 class Used(NamedTuple):
@@ -97,7 +102,10 @@ async def show(asked: Asked) -> Reply:
         now=now,
         speed=_speed(installed.pace, house.provider.limits),
         disk=await _disk(house),
-        repeated=await house.db.scan(INSTALLATION, checking.unsent) if installed.held else None,
+        # They are the whole installation's: another account's owner is told nothing of them.
+        repeated=await house.db.scan(INSTALLATION, checking.unsent)
+        if installed.held and await _may_release(asked)
+        else None,
         looked=await asked.scan(_looked),
         counted_most=looks.COUNTED_MOST,
         refusals_most=looks.REFUSALS_MOST,
@@ -106,12 +114,20 @@ async def show(asked: Asked) -> Reply:
 
 
 async def resume(asked: Asked) -> Reply:
-    """POST /sending/resume: let mail leave a restored copy."""
+    """POST /sending/resume: let mail leave a restored copy, of every account."""
+    if not await _may_release(asked):
+        raise Forbidden(_NOT_ALL)
     released = await asked.do("sending.resume", "the installation", _release)
     if not released:
         return asked.see("/sending", "Nothing was held.")
     return asked.see(
         "/sending", "Mail and webhooks leave again. Broadcasts that are held wait until they are resumed."
+    )
+
+
+async def _may_release(asked: Asked) -> bool:
+    return asked.signed.role == "owner" and await asked.house.db.read(
+        INSTALLATION, users.owns_everything, asked.signed.user_id
     )
 
 
