@@ -27,6 +27,7 @@ LESSER: Final = {
 OF_ALL: Final = {
     "/settings/backups": "a backup holds every account",
     "/settings/backups/download": "a backup holds every account",
+    "/sending/resume": "it lets the mail of every account go",
 }
 _BOUND: Final = "the bound of these tests"
 
