@@ -296,6 +296,15 @@ def test_the_html_part_can_run_post_and_reach_nothing(here: Rooms, door: Door) -
     }
 
 
+def test_a_look_at_a_mail_is_no_open(here: Rooms, door: Door) -> None:
+    pixel = here.house.links.open("token")
+    kept = here.keep(RAW.replace(b"<p>Hi</p>", f'<p>Hi</p><img src="{pixel}" alt="">'.encode()))
+    shown = ask(door, "GET", f"/outbox/{kept}/body", headers=sign_in(here, door)).text
+    assert pixel not in shown
+    assert '<img src="data:,' in shown
+    assert pixel in ask(door, "GET", f"/outbox/{kept}/raw", headers=sign_in(here, door)).text
+
+
 def test_the_message_is_had_as_it_would_be_sent(here: Rooms, door: Door) -> None:
     kept = here.keep(RAW)
     answer = ask(door, "GET", f"/outbox/{kept}/raw", headers=sign_in(here, door))
