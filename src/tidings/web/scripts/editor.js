@@ -172,20 +172,20 @@ function held(html) {
 
 // HTML in one spelling: b is strong, i is em, words have single blanks, an item's one paragraph is no paragraph.
 function normal(html) {
-  const words = (text) => text.replace(/\s+/g, " ");
+  const tidy = (text) =>
+    text.replace(/ *(<\/?([A-Z][A-Z0-9]*)[^>]*>) */g, (all, tag, name) => (INLINE.has(name) ? all : tag)).trim();
   const of = (node) => {
-    if (node.nodeType === 3) return words(node.data);
-    if (node.nodeType !== 1) return `<!${node.nodeName}>`;
+    if (node.nodeType === window.Node.TEXT_NODE) return node.data.replace(/\s+/g, " ");
+    if (node.nodeType !== window.Node.ELEMENT_NODE) return `<!${node.nodeName}>`;
     const name = RENAMED[node.nodeName] ?? node.nodeName;
+    const attributes = [...node.attributes].map((one) => ` ${one.name}=${JSON.stringify(one.value)}`).sort();
     let inside = [...node.childNodes].map(of).join("");
-    if (!INLINE.has(name)) inside = inside.replace(/ *(<\/?[A-Z][^>]*>) */g, (all, tag) => (INLINE.has(/[A-Z0-9]+/.exec(tag)[0]) ? all : tag)).trim();
+    if (!INLINE.has(name)) inside = tidy(inside);
     if (name === "LI") inside = inside.replace(/^<P>(.*?)<\/P>/, "$1");
-    const attributes = [...node.attributes].map((one) => ` ${one.name}=${JSON.stringify(one.value)}`).sort().join("");
-    return `<${name}${attributes}>${inside}</${name}>`;
+    return `<${name}${attributes.join("")}>${inside}</${name}>`;
   };
   const body = new DOMParser().parseFromString(html, "text/html").body;
-  const whole = [...body.childNodes].map(of).join("");
-  return whole.replace(/(<\/?[A-Z][^>]*>) +(?=<|$)/g, (all, tag) => (INLINE.has(/[A-Z0-9]+/.exec(tag)[0]) ? all : tag)).replace(/(?:<P><\/P>)+$/, "").trim();
+  return tidy([...body.childNodes].map(of).join("")).replace(/(?:<P><\/P>)+$/, "");
 }
 
 // Puts rich text in the place of a field; returns what takes it away again.
