@@ -1,5 +1,6 @@
 """A broadcast on its way and after: the moment to take it back, live numbers, stops, the report."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from tidings.core import accounts, broadcasts, pacing
@@ -43,42 +44,22 @@ async def show_live(asked: Asked) -> Reply:
 
 async def pause(asked: Asked) -> Reply:
     """POST /broadcasts/{id}/pause"""
-    one = await asked.read(broadcasts.find, asked.id())
-    try:
-        await asked.do("broadcast.pause", named(one), course.pause, one.id)
-    except Problem as problem:
-        return _refused(asked, one, problem)
-    return asked.see(f"/broadcasts/{one.id}", "It is paused. Mail that is on the wire still arrives.")
+    return await _act(asked, "pause", course.pause, "It is paused. Mail that is on the wire still arrives.")
 
 
 async def resume(asked: Asked) -> Reply:
     """POST /broadcasts/{id}/resume"""
-    one = await asked.read(broadcasts.find, asked.id())
-    try:
-        await asked.do("broadcast.resume", named(one), course.resume, one.id)
-    except Problem as problem:
-        return _refused(asked, one, problem)
-    return asked.see(f"/broadcasts/{one.id}", "It goes on.")
+    return await _act(asked, "resume", course.resume, "It goes on.")
 
 
 async def cancel(asked: Asked) -> Reply:
     """POST /broadcasts/{id}/cancel: nobody else gets it."""
-    one = await asked.read(broadcasts.find, asked.id())
-    try:
-        await asked.do("broadcast.cancel", named(one), course.cancel, one.id)
-    except Problem as problem:
-        return _refused(asked, one, problem)
-    return asked.see(f"/broadcasts/{one.id}", "It is cancelled: nobody else gets it.")
+    return await _act(asked, "cancel", course.cancel, "It is cancelled: nobody else gets it.")
 
 
 async def undo(asked: Asked) -> Reply:
     """POST /broadcasts/{id}/undo: what is scheduled is a draft again, and was sent to nobody."""
-    one = await asked.read(broadcasts.find, asked.id())
-    try:
-        await asked.do("broadcast.undo", named(one), course.take_back, one.id)
-    except Problem as problem:
-        return _refused(asked, one, problem)
-    return asked.see(f"/broadcasts/{one.id}/review", "Nothing was sent: it is a draft again.")
+    return await _act(asked, "undo", course.take_back, "Nothing was sent: it is a draft again.", "/review")
 
 
 async def retry(asked: Asked) -> Reply:
@@ -92,11 +73,23 @@ async def retry(asked: Asked) -> Reply:
             # No more than failed at first: some fail again while we are at it.
             if not more or again >= one.failed:
                 break
-        await asked.do("broadcast.retry", f"{named(one)}: {again:,}", _noted)
     except Problem as problem:
-        return _refused(asked, one, problem)
+        # Cancelled by somebody else between two slices: what was done is done.
+        if not again:
+            return _refused(asked, one, problem)
+    await asked.do("broadcast.retry", f"{named(one)}: {again:,}", _noted)
     said = f"{pages.counted(again, 'mail')} that failed {'is' if again == 1 else 'are'} tried again."
     return asked.see(f"/broadcasts/{one.id}", said)
+
+
+async def _act(asked: Asked, act: str, verb: Callable[[Tx, int], object], said: str, step: str = "") -> Reply:
+    """Do one thing with a broadcast, and say so on its page or a step of it; or say why it cannot be."""
+    one = await asked.read(broadcasts.find, asked.id())
+    try:
+        await asked.do(f"broadcast.{act}", named(one), verb, one.id)
+    except Problem as problem:
+        return _refused(asked, one, problem)
+    return asked.see(f"/broadcasts/{one.id}{step}", said)
 
 
 def _refused(asked: Asked, one: Broadcast, problem: Problem) -> Reply:
