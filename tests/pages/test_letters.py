@@ -22,6 +22,7 @@ NOT_HELD = (
     '<table><tr><td style="color: red">one</td></tr></table>',
     '<p style="text-align: center">middle</p>',
     "<p>Hello</p><!-- a note -->",
+    "<p onclick='run()'>Hello</p>",
     '<div class="box"><p>in a box</p></div>',
     "<p>{% if subscriber.first_name %}</p><pre>code</pre><p>{% endif %}</p>",
 )
