@@ -18,7 +18,6 @@ from tidings.store.tx import Rx, Tx
 
 # People of one slice: some 30 ms of SQLite's write lock, so no other writer waits long.
 SLICE = 2_000
-PARTS_MOST = 200
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -56,8 +55,8 @@ def set_audience(tx: Tx, broadcast_id: int, parts: Sequence[Part]) -> None:
     lock(tx, broadcast_id)
     if broadcasts.find(tx, broadcast_id).status not in ("draft", "scheduled"):
         raise Conflict("Broadcast can't be changed once it is being sent")
-    if len(parts) > PARTS_MOST:
-        raise Invalid("audience", f"has too many parts (maximum is {PARTS_MOST})")
+    if len(parts) > audience.PARTS_MOST:
+        raise Invalid("audience", f"has too many parts (maximum is {audience.PARTS_MOST})")
     names = {"account_id": tx.account_id, "id": broadcast_id}
     tx.run("DELETE FROM broadcast_audiences WHERE account_id = :account_id AND broadcast_id = :id", **names)
     for part in parts:
