@@ -172,18 +172,19 @@ _KINDS = ("form", "sequence", "tag")
 _NOTHING = -1
 
 
-def _in_parts(kind: str, size: int) -> str:
-    names = ", ".join(f":{kind}{n}" for n in range(size))
-    return (
-        f"SELECT its.subscriber_id FROM subscriptions AS its WHERE its.account_id = :account_id"  # noqa: S608 (our columns)
-        f" AND its.{kind}_id IS NOT NULL AND its.{kind}_id IN ({names}) AND its.ended_at IS NULL"
+_NAMES = {
+    (kind, size): ", ".join(f":{kind}{n}" for n in range(size)) for kind in _KINDS for size in _IN_SIZES
+}
+_IN_PARTS = {
+    size: " UNION ALL ".join(
+        "SELECT its.subscriber_id FROM subscriptions AS its WHERE its.account_id = :account_id"  # noqa: S608 (our columns)
+        f" AND its.{kind}_id IS NOT NULL AND its.{kind}_id IN ({_NAMES[kind, size]}) AND its.ended_at IS NULL"
+        for kind in _KINDS
     )
-
-
-_OF_PARTS = {
-    size: f"SELECT COUNT(*) {OF_BROADCAST} AND person.id IN"
-    f" ({' UNION ALL '.join(_in_parts(kind, size) for kind in _KINDS)})"
     for size in _IN_SIZES
+}
+_OF_PARTS = {
+    size: f"SELECT COUNT(*) {OF_BROADCAST} AND person.id IN ({_IN_PARTS[size]})" for size in _IN_SIZES
 }
 
 
