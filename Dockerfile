@@ -26,7 +26,8 @@ ENV PATH=/opt/tidings/venv/bin:$PATH \
     TIDINGS_HOST=0.0.0.0 \
     TIDINGS_PORT=8080 \
     TIDINGS_DATABASE=sqlite:////data/tidings.db
-USER tidings
+# By number: an orchestrator that forbids root can tell without the image's list of users.
+USER 10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8080
